@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The box's programs: both daemons, and steelyardctl to ask and tell them."""
+
+import json
+import os
+
+from .process import Program
+from .shell import CommandFailed, run, wait_until
+
+SESSION_CAPACITY = 65536
+MEMORY_MIB = 512
+METRICS_ADDRESS = "127.0.0.1:9464"
+
+
+class Box:
+    """namespace with its daemons. start() returns when both answer; apply() changes services."""
+
+    def __init__(self, namespace, directory, build_dir, port_driver, port_count):
+        self.namespace = namespace
+        self.directory = directory
+        self.ctl_program = build_dir / "controlplane" / "steelyardctl"
+        self.controlplane_program = build_dir / "controlplane" / "steelyard-controlplane"
+        self.dataplane_socket = directory / "dataplane.sock"
+        self.api_socket = directory / "controlplane.sock"
+        self.configuration = directory / "steelyard.yaml"
+        self._write_configuration()
+        self.dataplane = Program("steelyard-dataplane", namespace.enter(
+            self._dataplane_command(build_dir, port_driver, port_count)),
+            directory / "dataplane.out")
+        self.controlplane = Program("steelyard-controlplane", namespace.enter(
+            [self.controlplane_program, "--config", self.configuration]),
+            directory / "controlplane.out")
+
+    def start(self):
+        self.start_dataplane()
+        self.start_controlplane()
+
+    def stop(self):
+        self.controlplane.stop()
+        self.dataplane.stop()
+
+    def start_dataplane(self):
+        self.dataplane.start()
+        self.dataplane.wait_until(self.dataplane_socket.is_socket, "its control socket is there",
+                                  timeout_s=30)
+
+    def start_controlplane(self):
+        self.controlplane.start()
+        self.controlplane.wait_until(lambda: self.ctl("version", check=False).returncode == 0,
+                                     "steelyardctl reaches it", timeout_s=15)
+
+    def wait_synced(self, timeout_s=15):
+        """Until the dataplane has the generation of the control plane."""
+
+        def synced():
+            try:
+                version = self.ctl_json("version")
+            except CommandFailed:
+                return False
+            return (version.get("dataplaneVersion")
+                    and version["generation"] == version["dataplaneGeneration"])
+
+        wait_until(synced, lambda: "the dataplane has the control plane's generation: "
+                                   f"{self.ctl('version', check=False)}", timeout_s)
+
+    def ctl(self, *words, check=True, stdin=None):
+        """steelyardctl's CompletedProcess. It speaks over a unix socket, so no namespace."""
+        return run([self.ctl_program, "--socket", self.api_socket, *words], check=check,
+                   stdin=stdin)
+
+    def ctl_json(self, *words):
+        return json.loads(self.ctl("-o", "json", *words).stdout)
+
+    def apply(self, services_yaml):
+        """Applies a declared state, given as text, and waits until it is in force."""
+        path = self.directory / "services.yaml"
+        path.write_text(services_yaml)
+        self.ctl("apply", "-f", path)
+        self.wait_synced()
+        return path
+
+    def metrics(self):
+        """The text of /metrics."""
+        return self.namespace.run(["curl", "-sS", "--fail", "--max-time", "10",
+                                   f"http://{METRICS_ADDRESS}/metrics"]).stdout
+
+    def _dataplane_command(self, build_dir, port_driver, port_count):
+        cores = sorted(os.sched_getaffinity(0))
+        command = [build_dir / "dataplane" / "steelyard-dataplane"]
+        for index in range(port_count):
+            command += ["--port", f"{port_driver}:port{index}"]
+        return command + ["--main-core", cores[0], "--worker-cores", cores[-1],
+                          "--memory", "none", "--memory-mib", MEMORY_MIB,
+                          "--session-capacity", SESSION_CAPACITY,
+                          "--control-socket", self.dataplane_socket]
+
+    def _write_configuration(self):
+        (self.directory / "state").mkdir()
+        self.configuration.write_text(
+            f"dataplane_socket: {self.dataplane_socket}\n"
+            f"api_socket: {self.api_socket}\n"
+            f"metrics_address: {METRICS_ADDRESS}\n"
+            f"state_directory: {self.directory}/state\n")
