@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counter: written by one thread, read by any. Both sides are relaxed atomics without a
+// read-modify-write, which on every machine we build for is a plain load and store.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "net/verdict.h"
+
+namespace steelyard::core {
+
+class Counter {
+ public:
+  void Add(uint64_t amount) {  // the owning thread only
+    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  void Subtract(uint64_t amount) { Add(0 - amount); }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// One worker's; written by that worker alone. Aligned so that no line is shared with another's.
+struct alignas(64) WorkerCounters {
+  Counter received_packets;         // from ports
+  std::array<Counter, net::kVerdictCount> verdicts;
+  Counter kernel_received_packets;  // from twins, to be sent out of the port
+  Counter kernel_dropped_packets;   // of those, not sent
+  Counter sessions_created;
+  Counter sessions_expired;         // removed, whatever the reason
+  Counter polls;
+  Counter busy_polls;               // that received at least one packet
+
+  uint64_t sessions_active() const { return sessions_created.value() - sessions_expired.value(); }
+};
+
+}  // namespace steelyard::core

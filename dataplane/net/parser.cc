@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/parser.h"
+
+#include "net/checksum.h"
+
+namespace steelyard::net {
+namespace {
+
+constexpr int kMaxExtensionHeaders = 8;
+
+void Malformed(ParsedPacket& parsed, Verdict reason) {
+  parsed.packet_class = PacketClass::kMalformed;
+  parsed.malformed = reason;
+}
+
+// Sources that no host can have; the kernel drops them too, and knows the exceptions (DHCP).
+bool IsMartian(Ipv4Address source, Ipv4Address destination) {
+  const uint32_t first = source.bits.value() >> 24;
+  return first == 0 || first == 127 || first >= 224 || source == destination;
+}
+bool IsMartian(const Ipv6Address& source, const Ipv6Address& destination) {
+  return source.bytes[0] == 0xff || source == Ipv6Address{} || source == destination;
+}
+
+// --- TCP options -------------------------------------------------------------------------------
+
+void NoteTcpOption(ParsedPacket& parsed, const uint8_t* option, uint16_t offset) {
+  const uint8_t length = option[1];
+  if (option[0] == kTcpOptionTimestamps && length == 10) {
+    parsed.timestamps_offset = offset;
+  } else if (option[0] == kTcpOptionMss && length == 4) {
+    parsed.mss_offset = offset;
+  } else if (option[0] == kTcpOptionSack && length >= 10 && length % 8 == 2) {
+    parsed.sack_offset = offset;
+  } else if (option[0] != kTcpOptionWindowScale && option[0] != kTcpOptionSackPermitted) {
+    parsed.has_other_options = true;
+  }
+}
+
+bool ParseTcpOptions(const Packet& packet, ParsedPacket& parsed) {
+  uint16_t at = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
+  const uint16_t end = parsed.payload_offset;
+  // What nearly every segment of an established connection carries: NOP, NOP, timestamps.
+  static constexpr uint8_t kUsual[4] = {kTcpOptionNop, kTcpOptionNop, kTcpOptionTimestamps, 10};
+  if (end - at == 12 && std::memcmp(packet.data + at, kUsual, sizeof kUsual) == 0) {
+    parsed.timestamps_offset = static_cast<uint16_t>(at + 2);
+    return true;
+  }
+  while (at < end) {
+    const uint8_t* option = packet.data + at;
+    if (option[0] == kTcpOptionEnd) return true;
+    if (option[0] == kTcpOptionNop) {
+      ++at;
+      continue;
+    }
+    if (end - at < 2 || option[1] < 2 || option[1] > end - at) return false;
+    NoteTcpOption(parsed, option, at);
+    at = static_cast<uint16_t>(at + option[1]);
+  }
+  return true;
+}
+
+bool PossibleTcpFlags(uint8_t flags) {
+  const uint8_t relevant = flags & (kTcpFin | kTcpSyn | kTcpRst | kTcpAck);
+  if (relevant == 0) return false;
+  if (relevant & kTcpSyn) return (relevant & (kTcpFin | kTcpRst)) == 0;
+  if (relevant & kTcpRst) return (relevant & kTcpFin) == 0;
+  return (relevant & kTcpAck) != 0;
+}
+
+// --- layer 4 -----------------------------------------------------------------------------------
+
+template <typename Key>
+void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
+  const size_t available = parsed.l3_end - parsed.l4_offset;
+  if (available < sizeof(TcpHeader)) return Malformed(parsed, Verdict::kMalformedTcp);
+  const auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
+  if (tcp.header_bytes() < sizeof(TcpHeader) || tcp.header_bytes() > available ||
+      !PossibleTcpFlags(tcp.flags))
+    return Malformed(parsed, Verdict::kMalformedTcp);
+  parsed.tcp_flags = tcp.flags;
+  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + tcp.header_bytes());
+  if (!ParseTcpOptions(packet, parsed)) return Malformed(parsed, Verdict::kMalformedTcp);
+  key.source_port = tcp.source_port;
+  key.destination_port = tcp.destination_port;
+  parsed.packet_class = PacketClass::kFlow;
+}
+
+template <typename Key>
+void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
+  const size_t available = parsed.l3_end - parsed.l4_offset;
+  if (available < sizeof(UdpHeader)) return Malformed(parsed, Verdict::kMalformedUdp);
+  const auto& udp = HeaderAt<UdpHeader>(packet, parsed.l4_offset);
+  if (udp.length.value() < sizeof(UdpHeader) || udp.length.value() > available)
+    return Malformed(parsed, Verdict::kMalformedUdp);
+  // RFC 8200 section 8.1: an IPv6 receiver must discard it.
+  if (parsed.family == Family::kIpv6 && udp.checksum.raw() == 0)
+    return Malformed(parsed, Verdict::kMalformedUdp);
+  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(UdpHeader));
+  key.source_port = udp.source_port;
+  key.destination_port = udp.destination_port;
+  parsed.packet_class = PacketClass::kFlow;
+}
+
+// --- ICMP errors -------------------------------------------------------------------------------
+
+// Ports are the first four bytes of both TCP and UDP; RFC 792 promises eight bytes of them.
+template <typename Key>
+bool TakeQuotedPorts(const Packet& packet, ParsedPacket& parsed, Key& key) {
+  if (key.protocol != L4Protocol::kTcp && key.protocol != L4Protocol::kUdp) return false;
+  if (parsed.l3_end - parsed.quoted_l4_offset < 8) return false;
+  const auto& ports = HeaderAt<UdpHeader>(packet, parsed.quoted_l4_offset);
+  key.source_port = ports.source_port;
+  key.destination_port = ports.destination_port;
+  return true;
+}
+
+bool ParseQuotedIpv4(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = parsed.l3_end - parsed.quoted_l3_offset;
+  if (available < sizeof(Ipv4Header)) return false;
+  const auto& ip = HeaderAt<Ipv4Header>(packet, parsed.quoted_l3_offset);
+  if (ip.version() != 4 || ip.header_bytes() < sizeof(Ipv4Header) ||
+      ip.header_bytes() > available || (ip.flags_and_offset.value() & 0x1fff) != 0)
+    return false;
+  parsed.quoted_l4_offset = static_cast<uint16_t>(parsed.quoted_l3_offset + ip.header_bytes());
+  parsed.v4.source = ip.source;
+  parsed.v4.destination = ip.destination;
+  parsed.v4.protocol = static_cast<L4Protocol>(ip.protocol);
+  return TakeQuotedPorts(packet, parsed, parsed.v4);
+}
+
+bool ParseQuotedIpv6(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = parsed.l3_end - parsed.quoted_l3_offset;
+  if (available < sizeof(Ipv6Header)) return false;
+  const auto& ip = HeaderAt<Ipv6Header>(packet, parsed.quoted_l3_offset);
+  // What we send has no extension headers of ours; one with the client's is the kernel's to ignore.
+  if (ip.version() != 6) return false;
+  parsed.quoted_l4_offset = static_cast<uint16_t>(parsed.quoted_l3_offset + sizeof(Ipv6Header));
+  parsed.v6.source = ip.source;
+  parsed.v6.destination = ip.destination;
+  parsed.v6.protocol = static_cast<L4Protocol>(ip.next_header);
+  return TakeQuotedPorts(packet, parsed, parsed.v6);
+}
+
+bool IsTranslatedError(Family family, uint8_t type) {
+  if (family == Family::kIpv6)
+    return type >= kIcmpv6DestinationUnreachable && type <= kIcmpv6ParameterProblem;
+  return type == kIcmpv4DestinationUnreachable || type == kIcmpv4TimeExceeded ||
+         type == kIcmpv4ParameterProblem;
+}
+
+void ParseIcmp(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = parsed.l3_end - parsed.l4_offset;
+  if (available < sizeof(IcmpErrorHeader)) {
+    if (available < 4) Malformed(parsed, Verdict::kMalformedIcmp);
+    return;
+  }
+  const auto& icmp = HeaderAt<IcmpErrorHeader>(packet, parsed.l4_offset);
+  if (!IsTranslatedError(parsed.family, icmp.type)) return;
+  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(IcmpErrorHeader));
+  parsed.quoted_l3_offset = parsed.payload_offset;
+  const bool quotes_a_flow = parsed.family == Family::kIpv4 ? ParseQuotedIpv4(packet, parsed)
+                                                            : ParseQuotedIpv6(packet, parsed);
+  if (quotes_a_flow) parsed.packet_class = PacketClass::kIcmpError;
+}
+
+// --- layer 3 -----------------------------------------------------------------------------------
+
+enum class OptionsVerdict { kFine, kSourceRoute, kBroken };
+
+OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
+  constexpr uint8_t kEnd = 0, kNop = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137;
+  while (at < end) {
+    if (*at == kEnd) return OptionsVerdict::kFine;
+    if (*at == kNop) {
+      ++at;
+      continue;
+    }
+    if (end - at < 2 || at[1] < 2 || at[1] > end - at) return OptionsVerdict::kBroken;
+    if (*at == kLooseSourceRoute || *at == kStrictSourceRoute) return OptionsVerdict::kSourceRoute;
+    at += at[1];
+  }
+  return OptionsVerdict::kFine;
+}
+
+void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = packet.length - kL3Offset;
+  if (available < sizeof(Ipv4Header)) return Malformed(parsed, Verdict::kMalformedIpv4);
+  const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
+  const size_t header_bytes = ip.header_bytes();
+  const size_t total_bytes = ip.total_length.value();
+  if (ip.version() != 4 || header_bytes < sizeof(Ipv4Header) || total_bytes < header_bytes ||
+      total_bytes > available || FoldSum(SumBytes(&ip, header_bytes)) != 0xffff)
+    return Malformed(parsed, Verdict::kMalformedIpv4);
+  if (header_bytes > sizeof(Ipv4Header)) {
+    const auto* options = packet.data + kL3Offset + sizeof(Ipv4Header);
+    const auto outcome = CheckIpv4Options(options, packet.data + kL3Offset + header_bytes);
+    if (outcome == OptionsVerdict::kBroken) return Malformed(parsed, Verdict::kMalformedIpv4);
+    if (outcome == OptionsVerdict::kSourceRoute) return;
+  }
+  parsed.family = Family::kIpv4;
+  parsed.l4_offset = static_cast<uint16_t>(kL3Offset + header_bytes);
+  parsed.l3_end = static_cast<uint16_t>(kL3Offset + total_bytes);
+  if (IsMartian(ip.source, ip.destination)) return;
+  parsed.v4 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(ip.protocol)};
+  const bool is_flow_protocol =
+      parsed.v4.protocol == L4Protocol::kTcp || parsed.v4.protocol == L4Protocol::kUdp;
+  if (ip.is_fragment()) {
+    if (is_flow_protocol) parsed.packet_class = PacketClass::kFragment;
+    return;
+  }
+  if (parsed.v4.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v4);
+  if (parsed.v4.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v4);
+  if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed);
+}
+
+enum class ChainEnd { kUpperLayer, kFragment, kPunt, kBroken };
+
+// Walks the extension headers; `next_header` and `offset` end up at what stands behind them.
+ChainEnd WalkExtensionHeaders(const Packet& packet, size_t end, uint8_t& next_header,
+                              size_t& offset) {
+  for (int count = 0; count < kMaxExtensionHeaders; ++count) {
+    const bool first = count == 0;
+    switch (next_header) {
+      case kIpv6HopByHop:
+        if (!first) return ChainEnd::kBroken;
+        break;
+      case kIpv6DestinationOptions: break;
+      case kIpv6Routing: break;
+      case kIpv6Fragment: break;
+      case kIpv6NoNextHeader: return ChainEnd::kPunt;
+      default: return ChainEnd::kUpperLayer;
+    }
+    if (end - offset < 8) return ChainEnd::kBroken;
+    const uint8_t* header = packet.data + offset;
+    if (next_header == kIpv6Fragment) {
+      const auto& fragment = HeaderAt<Ipv6FragmentHeader>(packet, offset);
+      next_header = fragment.next_header;
+      offset += sizeof(Ipv6FragmentHeader);
+      if (fragment.is_fragment()) return ChainEnd::kFragment;
+      continue;
+    }
+    const size_t header_bytes = (header[1] + 1u) * 8u;
+    if (header_bytes > end - offset) return ChainEnd::kBroken;
+    if (next_header == kIpv6Routing) {
+      if (header[2] == 0) return ChainEnd::kBroken;  // type 0: RFC 5095
+      if (header[3] != 0) return ChainEnd::kPunt;    // segments left: not at its destination yet
+    }
+    next_header = header[0];
+    offset += header_bytes;
+  }
+  return ChainEnd::kBroken;
+}
+
+void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = packet.length - kL3Offset;
+  if (available < sizeof(Ipv6Header)) return Malformed(parsed, Verdict::kMalformedIpv6);
+  const auto& ip = HeaderAt<Ipv6Header>(packet, kL3Offset);
+  if (ip.version() != 6 || ip.payload_length.value() > available - sizeof(Ipv6Header))
+    return Malformed(parsed, Verdict::kMalformedIpv6);
+  const size_t end = kL3Offset + sizeof(Ipv6Header) + ip.payload_length.value();
+  uint8_t next_header = ip.next_header;
+  size_t offset = kL3Offset + sizeof(Ipv6Header);
+  const ChainEnd chain_end = WalkExtensionHeaders(packet, end, next_header, offset);
+  if (chain_end == ChainEnd::kBroken) return Malformed(parsed, Verdict::kMalformedIpv6);
+  parsed.family = Family::kIpv6;
+  parsed.l4_offset = static_cast<uint16_t>(offset);
+  parsed.l3_end = static_cast<uint16_t>(end);
+  if (chain_end == ChainEnd::kPunt || IsMartian(ip.source, ip.destination)) return;
+  parsed.v6 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(next_header)};
+  const bool is_flow_protocol =
+      parsed.v6.protocol == L4Protocol::kTcp || parsed.v6.protocol == L4Protocol::kUdp;
+  if (chain_end == ChainEnd::kFragment) {
+    if (is_flow_protocol) parsed.packet_class = PacketClass::kFragment;
+    return;
+  }
+  if (parsed.v6.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v6);
+  if (parsed.v6.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v6);
+  if (parsed.v6.protocol == L4Protocol::kIcmpv6) return ParseIcmp(packet, parsed);
+}
+
+}  // namespace
+
+ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac) {
+  ParsedPacket parsed;
+  if (packet.length < sizeof(EthernetHeader)) {
+    Malformed(parsed, Verdict::kMalformedEthernet);
+    return parsed;
+  }
+  const auto& ethernet = HeaderAt<EthernetHeader>(packet, 0);
+  // Offsets are 16 bits; no port of ours has frames near that.
+  if (ethernet.destination != port_mac || packet.length > UINT16_MAX) return parsed;
+  if (ethernet.ether_type == kEtherTypeIpv4)
+    ParseIpv4(packet, parsed);
+  else if (ethernet.ether_type == kEtherTypeIpv6)
+    ParseIpv6(packet, parsed);
+  return parsed;
+}
+
+const uint8_t* TcpOptionWalker::Next() {
+  while (at_ < end_ && *at_ == kTcpOptionNop) ++at_;
+  if (at_ >= end_ || *at_ == kTcpOptionEnd) return nullptr;
+  const uint8_t* option = at_;
+  at_ += option[1];
+  return option;
+}
+
+}  // namespace steelyard::net
