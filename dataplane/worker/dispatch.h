@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of a packet's way: what the pipeline judged is carried out, and counted as what really
+// happened.
+#pragma once
+
+#include <span>
+
+#include "core/burst.h"
+#include "core/counter.h"
+#include "worker/port_queue.h"
+
+namespace steelyard::worker {
+
+// Sends, punts or releases every packet of `burst` as its verdict says and adds each to exactly one
+// of `counters.verdicts`; `ports` stands in the order of port ids and holds burst.in_port. A packet
+// that its port or the way to the kernel did not take is released and counted as such. Afterwards
+// no buffer of the burst belongs to the caller, and `burst.verdict` says what became of each
+// packet.
+void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports,
+              core::WorkerCounters& counters);
+
+}  // namespace steelyard::worker

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/dispatch.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "worker/memory_port_queue.h"
+
+namespace steelyard::worker {
+namespace {
+
+using net::Verdict;
+
+constexpr core::PortId kPorts = 3;
+
+class DispatchTest : public testing::Test {
+ protected:
+  DispatchTest() {
+    for (core::PortId id = 0; id < kPorts; ++id) {
+      queues_.push_back(std::make_unique<MemoryPortQueue>(id, ledger_));
+      ports_.push_back(queues_.back().get());
+    }
+  }
+
+  // `count` frames, each starting with its position in the burst.
+  core::Burst ReceiveNumbered(core::PortId in_port, uint32_t count) {
+    core::Burst burst;
+    for (uint32_t i = 0; i < count; ++i)
+      queues_[in_port]->wire_in.push_back(Frame(64, static_cast<uint8_t>(i)));
+    queues_[in_port]->Receive(burst);
+    return burst;
+  }
+
+  uint64_t Count(Verdict verdict) const {
+    return counters_.verdicts[static_cast<size_t>(verdict)].value();
+  }
+
+  uint64_t CountAll() const {
+    uint64_t sum = 0;
+    for (const core::Counter& counter : counters_.verdicts) sum += counter.value();
+    return sum;
+  }
+
+  size_t CountOut(std::vector<Frame> MemoryPortQueue::*where) const {
+    size_t sum = 0;
+    for (const auto& queue : queues_) sum += (queue.get()->*where).size();
+    return sum;
+  }
+
+  BufferLedger ledger_;
+  std::vector<std::unique_ptr<MemoryPortQueue>> queues_;
+  std::vector<PortQueue*> ports_;
+  core::WorkerCounters counters_;
+};
+
+TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
+  std::mt19937 random(1);
+  const auto up_to = [&](uint32_t most) {
+    return std::uniform_int_distribution<uint32_t>(0, most)(random);
+  };
+  for (auto& queue : queues_) queue->send_limit = queue->punt_limit = up_to;
+
+  uint64_t received = 0;
+  for (int round = 0; round < 2000; ++round) {
+    core::Burst burst =
+        ReceiveNumbered(static_cast<core::PortId>(up_to(kPorts - 1)), up_to(core::kBurstCapacity));
+    for (uint32_t i = 0; i < burst.count; ++i) {
+      burst.verdict[i] = static_cast<Verdict>(up_to(net::kVerdictCount - 1));
+      burst.out_port[i] = static_cast<core::PortId>(up_to(kPorts));  // one too many
+    }
+    received += burst.count;
+    Dispatch(burst, ports_, counters_);
+
+    ASSERT_EQ(CountAll(), received);
+    ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
+  }
+  EXPECT_EQ(Count(Verdict::kForwarded), CountOut(&MemoryPortQueue::wire_out));
+  EXPECT_EQ(Count(Verdict::kPunted), CountOut(&MemoryPortQueue::kernel_out));
+  EXPECT_GT(Count(Verdict::kForwarded), 0u);
+  EXPECT_GT(Count(Verdict::kPunted), 0u);
+  EXPECT_GT(Count(Verdict::kTransmitQueueFull), Count(Verdict::kNoBackend));
+  EXPECT_GT(Count(Verdict::kPuntQueueFull), Count(Verdict::kNoBackend));
+}
+
+TEST_F(DispatchTest, OrderWithinAPortIsKept) {
+  core::Burst burst = ReceiveNumbered(0, 32);
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    burst.verdict[i] = Verdict::kForwarded;
+    burst.out_port[i] = static_cast<core::PortId>(i * 7 % kPorts);
+  }
+  Dispatch(burst, ports_, counters_);
+  size_t sent = 0;
+  for (const auto& queue : queues_) {
+    EXPECT_TRUE(std::is_sorted(queue->wire_out.begin(), queue->wire_out.end()));
+    sent += queue->wire_out.size();
+  }
+  EXPECT_EQ(sent, 32u);
+}
+
+TEST_F(DispatchTest, PacketsAreSentAsTheirViewsStand) {
+  core::Burst burst = ReceiveNumbered(0, 1);
+  burst.verdict[0] = Verdict::kForwarded;
+  burst.out_port[0] = 1;
+  burst.packet[0].data -= 12;
+  burst.packet[0].length += 12;
+  burst.packet[0].data[0] = 0xab;
+  Dispatch(burst, ports_, counters_);
+  ASSERT_EQ(queues_[1]->wire_out.size(), 1u);
+  EXPECT_EQ(queues_[1]->wire_out[0].size(), 76u);
+  EXPECT_EQ(queues_[1]->wire_out[0][0], 0xab);
+}
+
+TEST_F(DispatchTest, PuntsGoToTheTwinOfThePortTheyCameFrom) {
+  core::Burst burst = ReceiveNumbered(2, 3);
+  std::fill_n(burst.verdict.begin(), 3, Verdict::kPunted);
+  std::fill_n(burst.out_port.begin(), 3, core::PortId{0});
+  Dispatch(burst, ports_, counters_);
+  EXPECT_EQ(queues_[2]->kernel_out.size(), 3u);
+}
+
+TEST_F(DispatchTest, APortThatDoesNotExistIsNoRoute) {
+  core::Burst burst = ReceiveNumbered(0, 1);
+  burst.verdict[0] = Verdict::kForwarded;
+  burst.out_port[0] = kPorts;
+  Dispatch(burst, ports_, counters_);
+  EXPECT_EQ(Count(Verdict::kNoRoute), 1u);
+  EXPECT_EQ(queues_[0]->released, 1u);
+}
+
+}  // namespace
+}  // namespace steelyard::worker

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PollLoop: all that one worker does, run to completion, on one core that belongs to it. An
+// iteration:
+//
+//   pin the snapshot (the quiescent point) and read the clock
+//   for each port: receive a burst → Pipeline::Process → Dispatch, which counts every verdict
+//   for each port: pass on what the kernel sent through the twin
+//   end sessions whose time has come, a bounded number; one step of a task from another thread
+//
+// Belongs to one worker thread, which alone calls Run or Poll.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "core/burst.h"
+#include "core/counter.h"
+#include "core/pipeline.h"
+#include "worker/clock.h"
+#include "worker/port_queue.h"
+#include "worker/snapshot_publisher.h"
+#include "worker/worker_mailbox.h"
+
+namespace steelyard::worker {
+
+class PollLoop {
+ public:
+  // Everything outlives the loop. `ports` stands in the order of port ids.
+  struct Parts {
+    uint32_t worker_index = 0;
+    std::vector<PortQueue*> ports;
+    core::Pipeline* pipeline = nullptr;
+    SnapshotPublisher* snapshots = nullptr;
+    WorkerMailbox* mailbox = nullptr;
+    core::WorkerCounters* counters = nullptr;
+    Clock* clock = nullptr;
+  };
+  explicit PollLoop(Parts parts);
+
+  // Polls until `stop` is set, then leaves the publisher and the mailbox.
+  void Run(const std::atomic<bool>& stop);
+
+  // One iteration.
+  void Poll();
+
+ private:
+  uint32_t PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns);
+  void PassOnFromKernel();
+
+  const Parts parts_;
+  core::Burst burst_;
+};
+
+}  // namespace steelyard::worker
