@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TYPE_TCP: passes when the connection is accepted within the timeout; sends nothing.
+#pragma once
+
+#include "controlplane/health/check.h"
+
+namespace steelyard::controlplane {
+
+std::shared_ptr<Check> MakeTcpCheck(const CheckRequest& request);
+
+}  // namespace steelyard::controlplane
