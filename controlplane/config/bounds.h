@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ranges and the defaults of the desired state, in one place for the reader, the validation and
+// the resolution. All ranges include both ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace steelyard::controlplane {
+
+struct Range {
+  uint64_t min;
+  uint64_t max;
+  constexpr bool Contains(uint64_t value) const { return value >= min && value <= max; }
+};
+
+inline constexpr size_t kMaxNameLength = 63;
+inline constexpr size_t kMaxHttpTextLength = 1024;
+
+inline constexpr Range kPortRange{1, 65535};
+inline constexpr Range kWeightRange{0, 65535};
+// The session clock counts milliseconds in 32 bits: a day keeps far from half its circle.
+inline constexpr Range kIdleTimeoutRangeMs{1'000, 86'400'000};
+inline constexpr Range kHealthIntervalRangeMs{100, 3'600'000};
+inline constexpr Range kHealthTimeoutRangeMs{10, 3'600'000};
+inline constexpr Range kHealthThresholdRange{1, 100};
+inline constexpr Range kHttpStatusRange{100, 599};
+inline constexpr Range kToaKindRange{6, 255};  // minus those that TCP itself uses: validate.cc
+
+inline constexpr uint32_t kDefaultWeight = 1;
+inline constexpr uint32_t kDefaultToaKind = 254;  // RFC 4727: for experiments
+inline constexpr uint64_t kDefaultTcpSynSentMs = 5'000;
+inline constexpr uint64_t kDefaultTcpSynReceivedMs = 10'000;
+inline constexpr uint64_t kDefaultTcpEstablishedMs = 350'000;
+inline constexpr uint64_t kDefaultTcpClosingMs = 60'000;
+inline constexpr uint64_t kDefaultTcpTimeWaitMs = 5'000;
+inline constexpr uint64_t kDefaultTcpClosedMs = 1'000;
+inline constexpr uint64_t kDefaultUdpMs = 30'000;
+inline constexpr uint64_t kDefaultHealthIntervalMs = 2'000;
+inline constexpr uint64_t kDefaultHealthTimeoutMs = 1'000;
+inline constexpr uint32_t kDefaultHealthRise = 2;
+inline constexpr uint32_t kDefaultHealthFall = 3;
+
+}  // namespace steelyard::controlplane

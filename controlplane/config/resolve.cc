@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/config/resolve.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "controlplane/config/bounds.h"
+#include "net/address.h"
+
+namespace steelyard::controlplane {
+namespace {
+
+// For fields whose zero means "left out".
+template <typename Message, typename Value>
+void Default(Message& message, Value (Message::*get)() const, void (Message::*set)(Value),
+             std::type_identity_t<Value> value) {
+  if ((message.*get)() == Value{}) (message.*set)(value);
+}
+
+void Canonicalize(std::string& address) {
+  if (const auto parsed = net::ParseIpAddress(address)) address = net::ToString(*parsed);
+}
+
+void ResolveClientAddress(v1::Protocol protocol, v1::ClientAddress& message) {
+  using M = v1::ClientAddress;
+  Default(message, &M::carrier, &M::set_carrier,
+          protocol == v1::PROTOCOL_TCP ? M::CARRIER_TOA : M::CARRIER_NONE);
+  if (message.carrier() == M::CARRIER_TOA)
+    Default(message, &M::toa_kind, &M::set_toa_kind, kDefaultToaKind);
+}
+
+void ResolveTimeouts(v1::Timeouts& message) {
+  using M = v1::Timeouts;
+  Default(message, &M::tcp_syn_sent_ms, &M::set_tcp_syn_sent_ms, kDefaultTcpSynSentMs);
+  Default(message, &M::tcp_syn_received_ms, &M::set_tcp_syn_received_ms, kDefaultTcpSynReceivedMs);
+  Default(message, &M::tcp_established_ms, &M::set_tcp_established_ms, kDefaultTcpEstablishedMs);
+  Default(message, &M::tcp_closing_ms, &M::set_tcp_closing_ms, kDefaultTcpClosingMs);
+  Default(message, &M::tcp_time_wait_ms, &M::set_tcp_time_wait_ms, kDefaultTcpTimeWaitMs);
+  Default(message, &M::tcp_closed_ms, &M::set_tcp_closed_ms, kDefaultTcpClosedMs);
+  Default(message, &M::udp_ms, &M::set_udp_ms, kDefaultUdpMs);
+}
+
+void ResolveHealthCheck(v1::HealthCheck& message) {
+  using M = v1::HealthCheck;
+  Default(message, &M::interval_ms, &M::set_interval_ms, kDefaultHealthIntervalMs);
+  Default(message, &M::timeout_ms, &M::set_timeout_ms,
+          std::min(kDefaultHealthTimeoutMs, message.interval_ms()));
+  Default(message, &M::rise, &M::set_rise, kDefaultHealthRise);
+  Default(message, &M::fall, &M::set_fall, kDefaultHealthFall);
+  if (message.type() == M::TYPE_HTTP && message.http_path().empty()) message.set_http_path("/");
+}
+
+void ResolveBackend(v1::Backend& message) {
+  using M = v1::Backend;
+  Canonicalize(*message.mutable_address());
+  if (!message.has_weight()) message.set_weight(kDefaultWeight);
+  Default(message, &M::admin_state, &M::set_admin_state, v1::ADMIN_STATE_ENABLED);
+}
+
+}  // namespace
+
+v1::Service ResolveService(const v1::DesiredState& state, const v1::Service& service) {
+  using M = v1::Service;
+  v1::Service resolved = service;
+  Canonicalize(*resolved.mutable_address());
+  Default(resolved, &M::mode, &M::set_mode, v1::FORWARDING_MODE_FULL_NAT);
+  Default(resolved, &M::scheduler, &M::set_scheduler, v1::SCHEDULER_WEIGHTED_ROUND_ROBIN);
+  if (resolved.local_addresses().empty())
+    *resolved.mutable_local_addresses() = state.local_addresses();
+  for (std::string& address : *resolved.mutable_local_addresses()) Canonicalize(address);
+  ResolveClientAddress(resolved.protocol(), *resolved.mutable_client_address());
+  ResolveTimeouts(*resolved.mutable_timeouts());
+  if (resolved.has_health_check()) ResolveHealthCheck(*resolved.mutable_health_check());
+  for (v1::Backend& backend : *resolved.mutable_backends()) ResolveBackend(backend);
+  return resolved;
+}
+
+std::vector<v1::Service> ResolveServices(const v1::DesiredState& state) {
+  std::vector<v1::Service> resolved;
+  resolved.reserve(static_cast<size_t>(state.services_size()));
+  for (const v1::Service& service : state.services())
+    resolved.push_back(ResolveService(state, service));
+  return resolved;
+}
+
+}  // namespace steelyard::controlplane

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/config/validate.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+
+#include "controlplane/config/bounds.h"
+#include "controlplane/config/resolve.h"
+#include "controlplane/config/words.h"
+#include "proto/convert.h"
+
+namespace steelyard::controlplane {
+namespace {
+
+// MD5 signature, authentication, multipath and fast open (IANA's TCP option kinds; the first eight
+// are below kToaKindRange, but for timestamps).
+constexpr std::array<uint32_t, 5> kKindsOfTcp = {8, 19, 29, 30, 34};
+
+std::string Item(const std::string& list, int index) {
+  return list + '[' + std::to_string(index) + ']';
+}
+
+bool IsNameCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '_' || c == '-';
+}
+
+std::string_view FamilyName(net::Family family) {
+  return family == net::Family::kIpv4 ? "IPv4" : "IPv6";
+}
+
+bool IsLinkLocalIpv6(const net::IpAddress& address) {
+  return !address.is_v4() && address.v6().bytes[0] == 0xfe &&
+         (address.v6().bytes[1] & 0xc0) == 0x80;
+}
+
+class Validator {
+ public:
+  Validator(const v1::DesiredState& state, const OnBox& on_box) : state_(state), on_box_(on_box) {}
+
+  std::vector<v1::Violation> Run() {
+    CheckLocalAddresses("local_addresses", state_.local_addresses());
+    for (int i = 0; i < state_.services_size(); ++i) CheckService(i);
+    for (int i = 0; i < state_.services_size(); ++i) CheckVipIsNoLocalAddress(i);
+    return std::move(violations_);
+  }
+
+ private:
+  using Addresses = google::protobuf::RepeatedPtrField<std::string>;
+
+  void Add(std::string path, std::string message) {
+    v1::Violation& violation = violations_.emplace_back();
+    violation.set_path(std::move(path));
+    violation.set_message(std::move(message));
+  }
+
+  void CheckService(int index) {
+    const std::string path = Item("services", index);
+    const v1::Service& service = state_.services(index);
+    const v1::Service resolved = ResolveService(state_, service);
+    CheckName(path, index);
+    CheckEnum(path + ".protocol", service.protocol());
+    CheckEnum(path + ".mode", resolved.mode());
+    CheckEnum(path + ".scheduler", resolved.scheduler());
+    CheckVip(path, index);
+    CheckLocalAddresses(path + ".local_addresses", service.local_addresses());
+    CheckBackends(path, service);
+    CheckLocalAddressFamilies(path, resolved);
+    CheckClientAddress(path + ".client_address", service, resolved);
+    CheckTimeouts(path + ".timeouts", resolved.timeouts());
+    if (service.has_health_check())
+      CheckHealthCheck(path + ".health_check", resolved.health_check());
+  }
+
+  void CheckName(const std::string& path, int index) {
+    const std::string& name = state_.services(index).name();
+    if (name.empty()) return Add(path + ".name", "a service needs a name");
+    if (name.size() > kMaxNameLength || !std::all_of(name.begin(), name.end(), IsNameCharacter))
+      return Add(path + ".name", "a name is at most " + std::to_string(kMaxNameLength) +
+                                     " letters, digits, dots, underscores and dashes");
+    const auto [first, added] = names_.emplace(name, index);
+    if (!added)
+      Add(path + ".name",
+          '"' + name + "\" is already the name of " + Item("services", first->second));
+  }
+
+  template <typename Word>
+  void CheckEnum(const std::string& path, Word value) {
+    const auto& type = *google::protobuf::GetEnumDescriptor<Word>();
+    if (value != Word{} && type.FindValueByNumber(value) != nullptr) return;
+    std::string choice;
+    for (const std::string& word : EnumWords(type)) choice += (choice.empty() ? "" : ", ") + word;
+    Add(path, (value == Word{} ? "must be one of " : WordOf(value) + " is not one of ") + choice);
+  }
+
+  bool CheckRange(const std::string& path, uint64_t value, Range range) {
+    if (range.Contains(value)) return true;
+    Add(path, std::to_string(value) + " is not within " + std::to_string(range.min) + " to " +
+                  std::to_string(range.max));
+    return false;
+  }
+
+  bool CheckDuration(const std::string& path, uint64_t duration_ms, Range range) {
+    if (range.Contains(duration_ms)) return true;
+    Add(path, DurationText(duration_ms) + " is not within " + DurationText(range.min) + " to " +
+                  DurationText(range.max));
+    return false;
+  }
+
+  std::optional<net::IpAddress> CheckHost(const std::string& path, const std::string& text) {
+    const net::Result<net::IpAddress> address = net::ParseIpAddress(text);
+    if (!address) {
+      Add(path, address.error().message);
+    } else if (!address->IsUnicastHost()) {
+      Add(path, text + " is not a unicast address of a host");
+    } else if (IsLinkLocalIpv6(*address)) {
+      Add(path, text + " is link-local: without its link it says no place");
+    } else {
+      return *address;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<net::Endpoint> CheckEndpoint(const std::string& path, const std::string& address,
+                                             uint32_t port) {
+    const std::optional<net::IpAddress> host = CheckHost(path + ".address", address);
+    if (!CheckRange(path + ".port", port, kPortRange) || !host) return std::nullopt;
+    return net::Endpoint{*host, net::Be16(static_cast<uint16_t>(port))};
+  }
+
+  void CheckVip(const std::string& path, int index) {
+    const v1::Service& service = state_.services(index);
+    const auto vip = CheckEndpoint(path, service.address(), service.port());
+    if (!vip || service.protocol() == v1::PROTOCOL_UNSPECIFIED) return;
+    const auto [first, added] = vips_.emplace(std::tuple(*vip, service.protocol()), index);
+    if (added) return;
+    Add(path + ".address", net::ToString(*vip) + '/' + WordOf(service.protocol()) +
+                               " is already the place of " + Item("services", first->second) +
+                               " (" + state_.services(first->second).name() + ')');
+  }
+
+  void CheckLocalAddresses(const std::string& path, const Addresses& texts) {
+    std::set<net::IpAddress> seen;
+    for (int i = 0; i < texts.size(); ++i) {
+      const auto address = CheckHost(Item(path, i), texts[i]);
+      if (!address) continue;
+      local_addresses_.insert(*address);
+      if (!seen.insert(*address).second)
+        Add(Item(path, i), texts[i] + " stands in this list twice");
+      else if (on_box_ && !on_box_(*address))
+        Add(Item(path, i), texts[i] + " is not an address of this box");
+    }
+  }
+
+  // After every list of local addresses has been read.
+  void CheckVipIsNoLocalAddress(int index) {
+    const std::string& text = state_.services(index).address();
+    const net::Result<net::IpAddress> vip = net::ParseIpAddress(text);
+    if (vip && local_addresses_.contains(*vip))
+      Add(Item("services", index) + ".address", text + " is a local address too");
+  }
+
+  void CheckBackends(const std::string& service_path, const v1::Service& service) {
+    const net::Result<net::IpAddress> vip = net::ParseIpAddress(service.address());
+    std::map<net::Endpoint, int> seen;
+    for (int i = 0; i < service.backends_size(); ++i) {
+      const std::string path = Item(service_path + ".backends", i);
+      const v1::Backend& backend = service.backends(i);
+      if (backend.has_weight()) CheckRange(path + ".weight", backend.weight(), kWeightRange);
+      if (backend.admin_state() != v1::ADMIN_STATE_UNSPECIFIED)
+        CheckEnum(path + ".admin_state", backend.admin_state());
+      const auto endpoint = CheckEndpoint(path, backend.address(), backend.port());
+      if (!endpoint) continue;
+      const auto [first, added] = seen.emplace(*endpoint, i);
+      if (!added)
+        Add(path + ".address", net::ToString(*endpoint) + " is already backends[" +
+                                   std::to_string(first->second) + "] of this service");
+      if (vip) CheckBackendAgainstVip(path + ".address", endpoint->address, *vip);
+    }
+  }
+
+  void CheckBackendAgainstVip(const std::string& path, const net::IpAddress& backend,
+                              const net::IpAddress& vip) {
+    if (backend == vip) return Add(path, "the service's own address cannot be its backend");
+    if (backend.family() == vip.family()) return;
+    Add(path, net::ToString(backend) + " is " + std::string(FamilyName(backend.family())) +
+                  " and the service's address is " + std::string(FamilyName(vip.family())));
+  }
+
+  // Full NAT speaks to a backend from a local address of the backend's family.
+  void CheckLocalAddressFamilies(const std::string& path, const v1::Service& resolved) {
+    std::set<net::Family> present, needed;
+    for (const std::string& text : resolved.local_addresses())
+      if (const auto address = net::ParseIpAddress(text)) present.insert(address->family());
+    for (const v1::Backend& backend : resolved.backends())
+      if (const auto address = net::ParseIpAddress(backend.address()))
+        needed.insert(address->family());
+    for (const net::Family family : needed)
+      if (!present.contains(family))
+        Add(path + ".local_addresses", "full NAT to " + std::string(FamilyName(family)) +
+                                           " backends needs a local address of that family");
+  }
+
+  void CheckClientAddress(const std::string& path, const v1::Service& service,
+                          const v1::Service& resolved) {
+    const v1::ClientAddress& declared = service.client_address();
+    const v1::ClientAddress& effective = resolved.client_address();
+    CheckEnum(path + ".carrier", effective.carrier());
+    const bool toa = effective.carrier() == v1::ClientAddress::CARRIER_TOA;
+    if (toa && service.protocol() == v1::PROTOCOL_UDP)
+      Add(path + ".carrier", "toa is a TCP option: a udp service cannot carry it");
+    if (toa) CheckToaKind(path + ".toa_kind", effective.toa_kind());
+    if (!toa && declared.toa_kind() != 0) Add(path + ".toa_kind", "belongs to carrier toa");
+    if (!toa && declared.toa_on_syn()) Add(path + ".toa_on_syn", "belongs to carrier toa");
+  }
+
+  void CheckToaKind(const std::string& path, uint32_t kind) {
+    if (!CheckRange(path, kind, kToaKindRange)) return;
+    if (std::find(kKindsOfTcp.begin(), kKindsOfTcp.end(), kind) != kKindsOfTcp.end())
+      Add(path, std::to_string(kind) + " is the kind of an option that TCP itself uses");
+  }
+
+  void CheckTimeouts(const std::string& path, const v1::Timeouts& timeouts) {
+    const auto& type = *v1::Timeouts::descriptor();
+    const auto& reflection = *v1::Timeouts::GetReflection();
+    for (int i = 0; i < type.field_count(); ++i)
+      CheckDuration(path + '.' + FieldWord(*type.field(i)),
+                    reflection.GetUInt64(timeouts, type.field(i)), kIdleTimeoutRangeMs);
+  }
+
+  void CheckHealthCheck(const std::string& path, const v1::HealthCheck& check) {
+    CheckEnum(path + ".type", check.type());
+    const bool interval_ok =
+        CheckDuration(path + ".interval", check.interval_ms(), kHealthIntervalRangeMs);
+    const bool timeout_ok =
+        CheckDuration(path + ".timeout", check.timeout_ms(), kHealthTimeoutRangeMs);
+    if (interval_ok && timeout_ok && check.timeout_ms() > check.interval_ms())
+      Add(path + ".timeout", DurationText(check.timeout_ms()) + " is longer than the interval, " +
+                                 DurationText(check.interval_ms()));
+    CheckRange(path + ".rise", check.rise(), kHealthThresholdRange);
+    CheckRange(path + ".fall", check.fall(), kHealthThresholdRange);
+    if (check.port() != 0) CheckRange(path + ".port", check.port(), kPortRange);
+    if (check.type() == v1::HealthCheck::TYPE_HTTP)
+      CheckHttp(path, check);
+    else
+      CheckNoHttp(path, check);
+  }
+
+  void CheckHttp(const std::string& path, const v1::HealthCheck& check) {
+    if (!check.http_path().starts_with('/')) Add(path + ".http_path", "must begin with a slash");
+    CheckHttpText(path + ".http_path", check.http_path());
+    CheckHttpText(path + ".http_host", check.http_host());
+    if (check.http_expected_status() != 0)
+      CheckRange(path + ".http_expected_status", check.http_expected_status(), kHttpStatusRange);
+  }
+
+  // It becomes part of a request's head: no space, no line end.
+  void CheckHttpText(const std::string& path, const std::string& text) {
+    const auto visible = [](char c) { return c > 0x20 && c < 0x7f; };
+    if (!std::all_of(text.begin(), text.end(), visible))
+      Add(path, "only visible ASCII characters may stand here");
+    if (text.size() > kMaxHttpTextLength)
+      Add(path, "longer than " + std::to_string(kMaxHttpTextLength) + " characters");
+  }
+
+  void CheckNoHttp(const std::string& path, const v1::HealthCheck& check) {
+    const std::string message = "belongs to type http";
+    if (!check.http_path().empty()) Add(path + ".http_path", message);
+    if (!check.http_host().empty()) Add(path + ".http_host", message);
+    if (check.http_expected_status() != 0) Add(path + ".http_expected_status", message);
+  }
+
+  const v1::DesiredState& state_;
+  const OnBox& on_box_;
+  std::vector<v1::Violation> violations_;
+  std::map<std::string_view, int> names_;
+  std::map<std::tuple<net::Endpoint, v1::Protocol>, int> vips_;
+  std::set<net::IpAddress> local_addresses_;
+};
+
+}  // namespace
+
+std::vector<v1::Violation> Validate(const v1::DesiredState& state, const OnBox& on_box) {
+  return Validator(state, on_box).Run();
+}
+
+}  // namespace steelyard::controlplane
