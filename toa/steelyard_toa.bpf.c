@@ -121,10 +121,10 @@ static __always_inline void LookAgain(struct bpf_sock_ops* ctx) {
   struct ToaClient* client = bpf_sk_storage_get(&toa_clients, sk, NULL, 0);
   if (client == NULL || client->is_known) return;
   struct ToaClient found = {};
-  if (FindInSegment(ctx, &found)) {
-    *client = found;
-  } else if (ctx->bytes_acked > 0) {
+  if (ctx->bytes_acked > 0) {
     bpf_sk_storage_delete(&toa_clients, sk);
+  } else if (FindInSegment(ctx, &found)) {
+    *client = found;
   } else {
     return;
   }
