@@ -105,10 +105,12 @@ class Backend:
                            f"{self.name} logs request {request}")
         return found[-1].split()[0]
 
-    def _log_lines_ending(self, ending):
+    def logged_lines(self):
         log = self.directory / "access.log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return [line for line in lines if line.endswith(ending)]
+        return log.read_text().splitlines() if log.exists() else []
+
+    def _log_lines_ending(self, ending):
+        return [line for line in self.logged_lines() if line.endswith(ending)]
 
     def _listens(self):
         listeners = self.namespace.run(["ss", "-H", "-l", "-t", "-n"]).stdout

@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 
 from .process import Program
 from .shell import CommandFailed, run, wait_until
@@ -41,7 +42,7 @@ class Box:
 
     def start_dataplane(self):
         self.dataplane.start()
-        self.dataplane.wait_until(self.dataplane_socket.is_socket, "its control socket is there",
+        self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts",
                                   timeout_s=30)
 
     def start_controlplane(self):
@@ -78,6 +79,11 @@ class Box:
         self.ctl("apply", "-f", path)
         self.wait_synced()
         return path
+
+    def _dataplane_accepts(self):
+        """A dataplane that was killed leaves its socket's file, so its being there says nothing."""
+        with socket.socket(socket.AF_UNIX) as attempt:
+            return attempt.connect_ex(str(self.dataplane_socket)) == 0
 
     def metrics(self):
         """The text of /metrics."""

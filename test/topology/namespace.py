@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One network namespace and what is done inside it."""
 
+import contextlib
+import ctypes
+import os
+import socket
+
 from .shell import run
+
+_CLONE_NEWNET = 0x40000000
 
 # Addresses are usable at once, and nothing but what we configure decides the routes.
 QUIET_SYSCTLS = {
@@ -45,3 +52,27 @@ class Namespace:
 
     def sysctl(self, settings):
         self.run(["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in settings.items())])
+
+    def socket(self, family, kind, protocol=0):
+        """A socket of this process that lives in the namespace."""
+        with self._entered():
+            return socket.socket(family, kind, protocol)
+
+    @contextlib.contextmanager
+    def _entered(self):
+        """The calling thread is inside; sockets keep the namespace they were made in."""
+        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        inside = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        try:
+            _set_namespace(inside)
+            yield
+        finally:
+            _set_namespace(before)
+            os.close(inside)
+            os.close(before)
+
+
+def _set_namespace(descriptor):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

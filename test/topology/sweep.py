@@ -35,9 +35,9 @@ def mark_kept(pid):
     (run_directory(pid) / _KEEP_MARK).touch()
 
 
-def remove_kept():
-    """Removes every kept run; returns their process ids."""
-    kept = [pid for pid in _known_runs() if _is_kept(pid)]
+def remove_kept(only=None):
+    """Removes every kept run, or the one of process `only`; returns their process ids."""
+    kept = [pid for pid in _known_runs() if _is_kept(pid) and only in (None, pid)]
     for pid in kept:
         remove_run(pid)
     return kept

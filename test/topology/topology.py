@@ -63,6 +63,16 @@ class Topology:
         mark_kept(self._pid)
         self._kept = True
 
+    def restore(self):
+        """Starts again whatever is not running."""
+        for backend in self.every_backend:
+            if not backend.nginx.running:
+                backend.start()
+        if not self.box.dataplane.running:
+            self.box.start_dataplane()
+        if not self.box.controlplane.running:
+            self.box.start_controlplane()
+
     def attach_toa(self):
         local_addresses = network.LOCAL_IPV4 + network.LOCAL_IPV6
         for backend in self.every_backend:

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declared states (services.yaml) as text."""
+
+import json
+
+from .network import LOCAL_IPV4, LOCAL_IPV6
+
+# Quick enough for a test to watch, slow enough not to flap on a busy machine.
+HTTP_CHECK = "{type: http, http_path: /, interval: 500ms, timeout: 400ms, rise: 2, fall: 3}"
+TCP_CHECK = "{type: tcp, interval: 500ms, timeout: 400ms, rise: 2, fall: 3}"
+
+
+def state(*services, local_addresses=LOCAL_IPV4 + LOCAL_IPV6):
+    """The whole declared state; services are texts that service() made."""
+    lines = [f"local_addresses: {json.dumps(local_addresses)}"]
+    return "\n".join(lines + (["services:", *services] if services else ["services: []"])) + "\n"
+
+
+def service(name, address, backend_addresses, port=80, backend_port=None, protocol="tcp",
+            **settings):
+    """settings: further keys of the service with their values, written as YAML."""
+    lines = [f"  - name: {name}",
+             f'    address: "{address}"',
+             f"    port: {port}",
+             f"    protocol: {protocol}"]
+    lines += [f"    {key}: {value}" for key, value in settings.items()]
+    lines.append("    backends:")
+    lines += [f'      - {{address: "{backend}", port: {backend_port or port}}}'
+              for backend in backend_addresses]
+    return "\n".join(lines)
