@@ -2,34 +2,96 @@
 //
 // Read this first: the way of a packet through a worker.
 //
-//   parse → steer → find session → (open session: service, schedule, local port) → rewrite → next hop
+//   parse → steer → find session → (open session: service, schedule, local port) → rewrite → next
+//   hop
 //
-// Each arrow is a pass over the whole burst, and the memory that the next pass needs is prefetched by the
-// one before. One object a worker; only that worker's thread calls it. Pure: no clock, no allocation, no
-// system call; time comes in as an argument.
+// Each stage is a pass over the whole burst, and the memory that the next one needs is prefetched
+// by the one before. One object a worker; only that worker's thread calls it. Pure: no clock, no
+// allocation, no system call; time comes in as an argument.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 
 #include "core/burst.h"
-#include "core/counter.h"
+#include "core/forward/forwarding_mode.h"
 #include "core/session_table.h"
 #include "core/snapshot.h"
+#include "core/worker_state.h"
 
 namespace steelyard::core {
 
 class Pipeline {
  public:
-  // `worker_index` of the snapshot's worker_count; sessions and counters outlive the pipeline.
-  Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerCounters& counters);
+  // `worker_index` of the snapshot's worker_count; sessions and worker state outlive the pipeline.
+  // `now_ns` as for Process.
+  Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& worker, uint64_t now_ns);
 
-  // Gives every packet of the burst its verdict, rewrites those to be forwarded in place and names their
-  // out_port. Does not count the verdicts: whoever sends the packets knows which were really sent.
-  // `now_ns` never runs backwards and counts from any fixed point of this boot.
+  // Gives every packet of the burst its verdict, rewrites those to be forwarded in place and names
+  // their out_port. Does not count the verdicts: whoever sends the packets knows which were really
+  // sent. `now_ns` never runs backwards and counts from any fixed point of this boot.
   void Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns);
 
   // Ends sessions whose time has come; looks at no more than `budget` of them.
   void Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget);
+
+  // What a packet with this key, arriving now, would meet. Changes nothing.
+  struct Preview {
+    const Service* service = nullptr;  // of the destination
+    FlowRef flow = kNoFlow;            // its session, if there is one
+    const Backend* backend = nullptr;  // that a new session would go to
+    net::Verdict verdict = net::Verdict::kPunted;
+  };
+  Preview Look(const Snapshot& snapshot, const net::FlowKey& key) const;
+
+  uint32_t worker_index() const { return worker_index_; }
+  const SessionTable& sessions() const { return sessions_; }
+  uint32_t DeadlineMs(const Snapshot& snapshot, SessionId session) const;
+
+ private:
+  static uint32_t Milliseconds(uint64_t now_ns) {
+    return static_cast<uint32_t>(now_ns / 1'000'000);
+  }
+
+  // The stages.
+  void Parse(const Snapshot& snapshot, const Burst& burst);
+  void HashKeys(uint32_t count);
+  void PickCandidates(uint32_t count);
+  void ConfirmSessions(uint32_t count);
+  void Finish(const PacketContext& context, Burst& burst);
+
+  net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
+  net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
+  net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
+  FlowRef FindAgain(uint32_t i) const;
+
+  // A flow without a session: opens one (and returns its forward flow) or says what becomes of the
+  // packet.
+  struct Opened {
+    FlowRef flow = kNoFlow;
+    net::Verdict verdict = net::Verdict::kPunted;
+  };
+  Opened Open(const PacketContext& context, const net::Packet& packet,
+              const net::ParsedPacket& parsed);
+  void Register(const PacketContext& context, SessionId session, const Service& service,
+                const Backend& backend);
+
+  void TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags);
+  void Count(FlowRef flow, FlowState& state, uint32_t bytes);
+  // False: `verdict` says why there is none.
+  bool RefreshNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
+  void EndSession(SessionId session);
+
+  uint32_t worker_index_;
+  SessionTable& sessions_;
+  WorkerState& worker_;
+
+  // Of the burst at hand.
+  std::array<net::ParsedPacket, kBurstCapacity> parsed_;
+  std::array<uint64_t, kBurstCapacity> hash_;
+  std::array<FlowRef, kBurstCapacity> flow_;
+  uint32_t found_at_change_ = 0;  // SessionTable::change_count when flow_ was found
 };
 
 }  // namespace steelyard::core

@@ -40,6 +40,10 @@ bool IpAddress::IsUnicastHost() const {
   return v6_ != Ipv6Address{} && v6_ != kLoopback && v6_.bytes[0] != 0xff;
 }
 
+Prefix NetworkOf(const IpAddress& address, int length) {
+  return {MaskHostBits(address, length), length};
+}
+
 bool Prefix::Contains(const IpAddress& candidate) const {
   return candidate.family() == address.family() && MaskHostBits(candidate, length) == address;
 }
@@ -120,10 +124,14 @@ std::string ToString(const Endpoint& endpoint) {
 
 std::string_view ToString(L4Protocol protocol) {
   switch (protocol) {
-    case L4Protocol::kIcmp: return "icmp";
-    case L4Protocol::kTcp: return "tcp";
-    case L4Protocol::kUdp: return "udp";
-    case L4Protocol::kIcmpv6: return "icmpv6";
+    case L4Protocol::kIcmp:
+      return "icmp";
+    case L4Protocol::kTcp:
+      return "tcp";
+    case L4Protocol::kUdp:
+      return "udp";
+    case L4Protocol::kIcmpv6:
+      return "icmpv6";
   }
   return "unknown";
 }

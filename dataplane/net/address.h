@@ -81,6 +81,9 @@ struct Prefix {
   friend constexpr auto operator<=>(const Prefix&, const Prefix&) = default;
 };
 
+// The prefix of that length that the address is in.
+Prefix NetworkOf(const IpAddress& address, int length);
+
 enum class L4Protocol : uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58 };
 
 struct Endpoint {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What became of a packet. Every packet received from a port gets exactly one verdict, counted once by
-// the worker that received it:
+// What became of a packet. Every packet received from a port gets exactly one verdict, counted once
+// by the worker that received it:
 //
 //   received = forwarded + punted + consumed + the sum of all drops
 //
-// To add a drop reason: one row here. It appears by itself in the counters, the metrics and the CLI.
+// To add a drop reason: one row here. It appears by itself in the counters, the metrics and the
+// CLI.
 #pragma once
 
 #include <array>
@@ -33,6 +34,7 @@ enum class Verdict : uint8_t {
   kNoRoute,
   kNoNeighbour,
   kTtlExceeded,
+  kPacketTooBig,
   kTransmitQueueFull,
   kPuntQueueFull,
 };
@@ -47,15 +49,18 @@ struct VerdictInfo {
 inline constexpr std::array kVerdicts = {
     VerdictInfo{Verdict::kForwarded, "forwarded", false, "Sent out of a port."},
     VerdictInfo{Verdict::kPunted, "punted", false, "Given to the kernel through the port's twin."},
-    VerdictInfo{Verdict::kConsumed, "consumed", false, "Ended here: the box itself was its receiver."},
-    VerdictInfo{Verdict::kMalformedEthernet, "malformed_ethernet", true, "Shorter than its header."},
+    VerdictInfo{Verdict::kConsumed, "consumed", false,
+                "Ended here: the box itself was its receiver."},
+    VerdictInfo{Verdict::kMalformedEthernet, "malformed_ethernet", true,
+                "Shorter than its header."},
     VerdictInfo{Verdict::kMalformedIpv4, "malformed_ipv4", true,
-                "Impossible IPv4 header: version, lengths, checksum or source."},
+                "Impossible IPv4 header: version, lengths, options or checksum."},
     VerdictInfo{Verdict::kMalformedIpv6, "malformed_ipv6", true,
                 "Impossible IPv6 header or extension header chain."},
     VerdictInfo{Verdict::kMalformedTcp, "malformed_tcp", true,
                 "TCP header cut short, impossible data offset or flags."},
-    VerdictInfo{Verdict::kMalformedUdp, "malformed_udp", true, "UDP header cut short or wrong length."},
+    VerdictInfo{Verdict::kMalformedUdp, "malformed_udp", true,
+                "UDP header cut short or wrong length."},
     VerdictInfo{Verdict::kMalformedIcmp, "malformed_icmp", true,
                 "ICMP error for a session of ours that quotes too little or adds up wrong."},
     VerdictInfo{Verdict::kFragment, "fragment", true,
@@ -72,6 +77,8 @@ inline constexpr std::array kVerdicts = {
     VerdictInfo{Verdict::kNoNeighbour, "no_neighbour", true,
                 "The next hop's link-layer address is not known yet."},
     VerdictInfo{Verdict::kTtlExceeded, "ttl_exceeded", true, "TTL or hop limit ran out."},
+    VerdictInfo{Verdict::kPacketTooBig, "packet_too_big", true,
+                "Larger than the MTU of the way out."},
     VerdictInfo{Verdict::kTransmitQueueFull, "transmit_queue_full", true,
                 "The port did not take it."},
     VerdictInfo{Verdict::kPuntQueueFull, "punt_queue_full", true,
@@ -84,10 +91,12 @@ constexpr const VerdictInfo& InfoOf(Verdict verdict) {
   return kVerdicts[static_cast<size_t>(verdict)];
 }
 
-static_assert([] {
-  for (size_t i = 0; i < kVerdictCount; ++i)
-    if (kVerdicts[i].verdict != static_cast<Verdict>(i)) return false;
-  return true;
-}(), "rows stand in the order of the enum");
+static_assert(
+    [] {
+      for (size_t i = 0; i < kVerdictCount; ++i)
+        if (kVerdicts[i].verdict != static_cast<Verdict>(i)) return false;
+      return true;
+    }(),
+    "rows stand in the order of the enum");
 
 }  // namespace steelyard::net

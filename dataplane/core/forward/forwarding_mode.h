@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ForwardingMode: one row of the table of jobs that a balancer does. A mode opens sessions and
+// rewrites their packets; everything else (finding the session, states, timers, counters, next hop,
+// link layer) is the pipeline's and the same for all. Modes are stateless: one constant object
+// each.
+//
+// To add one: a file in this folder with a class and its accessor, one row in registry.cc, and its
+// number in proto/model.proto.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "core/session_table.h"
+#include "core/snapshot.h"
+#include "core/worker_state.h"
+#include "net/parser.h"
+
+namespace steelyard::core {
+
+// What a worker has at hand while it works on a burst.
+struct PacketContext {
+  const Snapshot& snapshot;
+  SessionTable& sessions;
+  WorkerState& worker;
+  PortId in_port;
+  uint64_t now_ns;
+  uint32_t now_ms;
+};
+
+class ForwardingMode {
+ public:
+  virtual ~ForwardingMode() = default;
+  virtual std::string_view name() const = 0;  // as in YAML, CLI and API
+
+  // Opens a session for the client's packet (not touched yet) towards the chosen backend, or says
+  // why not.
+  using OpenOutcome = std::variant<SessionId, net::Verdict>;
+  virtual OpenOutcome Open(const PacketContext& context, const Service& service,
+                           const Backend& backend, const net::Packet& packet,
+                           const net::ParsedPacket& parsed) const = 0;
+
+  // Rewrites a packet of the flow in place, layer 3 and up, except for TTL. May grow it to the
+  // front, in which case the offsets of `parsed` follow.
+  virtual void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                       net::ParsedPacket& parsed, net::Packet& packet) const = 0;
+
+  // Whom the packets of the flow go to next, as far as layer 3 is concerned.
+  virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const = 0;
+
+  uint8_t index() const;
+};
+
+// A mode's place in the table is kept in sessions: rows are only ever added at the end.
+std::span<const ForwardingMode* const> ForwardingModes();
+const ForwardingMode* FindForwardingMode(std::string_view name);
+
+const ForwardingMode& FullNat();
+
+}  // namespace steelyard::core

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Full NAT: C→V becomes L→R, R→L becomes V→C. The backend answers the box whatever its routes say,
+// and learns the client's address from a TCP option (TOA).
+//
+// A local port comes back soon after its session ends, while the backend may still hold the last
+// connection in TIME-WAIT. For the new SYN to be accepted there, every session gets an initial
+// sequence number from a clock of the box (RFC 6528's, rising over all uses of one tuple, as RFC
+// 6191 asks), and its timestamps, where there are any, are shifted onto one clock of the box (RFC
+// 7323 section 5, PAWS).
+#include <algorithm>
+
+#include "core/forward/forwarding_mode.h"
+#include "core/forward/local_port.h"
+#include "core/forward/tcp_adjust.h"
+#include "core/forward/translate.h"
+
+namespace steelyard::core {
+namespace {
+
+using net::ChecksumDelta;
+using net::Family;
+using net::HeaderAt;
+using net::Packet;
+using net::ParsedPacket;
+
+// RFC 6528: a 4 µs clock plus a secret function of the tuple.
+uint32_t InitialSequence(const PacketContext& context, const net::FlowKey& tuple) {
+  const uint64_t unix_ns = context.now_ns + context.snapshot.unix_epoch_offset_ns;
+  const uint64_t tuple_hash = KeyHash(tuple, context.sessions.secret());
+  return static_cast<uint32_t>(unix_ns / 4000) + static_cast<uint32_t>(tuple_hash >> 24);
+}
+
+// A clock of 1 ms, the fastest that RFC 7323 section 5.4 allows a client: no client's gets ahead of
+// it.
+uint32_t TimestampClock(const PacketContext& context) {
+  return static_cast<uint32_t>((context.now_ns + context.snapshot.unix_epoch_offset_ns) /
+                               1'000'000);
+}
+
+void SetClocks(const PacketContext& context, SessionId session, const net::FlowKey& tuple,
+               const Packet& syn, const ParsedPacket& parsed) {
+  const auto& tcp = HeaderAt<net::TcpHeader>(syn, parsed.l4_offset);
+  const uint32_t sequence_delta = InitialSequence(context, tuple) - tcp.sequence.value();
+  const uint32_t timestamp_delta =
+      parsed.timestamps_offset == 0
+          ? 0
+          : TimestampClock(context) -
+                HeaderAt<net::Be32>(syn, parsed.timestamps_offset + 2u).value();
+  for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+    FlowState& state = context.sessions.state(RefOf(session, direction));
+    state.sequence_delta = sequence_delta;
+    state.timestamp_delta = timestamp_delta;
+  }
+}
+
+const Service* ServiceOf(const PacketContext& context, FlowRef flow) {
+  return context.snapshot.service(context.sessions.record(SessionOf(flow)).service_slot);
+}
+
+uint16_t MaxSegmentBytes(const PacketContext& context, const NextHop& next_hop,
+                         const ParsedPacket& parsed) {
+  const uint16_t mtu = std::min(context.snapshot.ports[context.in_port].mtu, next_hop.mtu);
+  const size_t headers =
+      sizeof(net::TcpHeader) +
+      (parsed.family == Family::kIpv4 ? sizeof(net::Ipv4Header) : sizeof(net::Ipv6Header));
+  return static_cast<uint16_t>(mtu - headers);
+}
+
+// The option as it goes on the wire; returns its length.
+uint8_t WriteClientAddress(uint8_t kind, const net::FlowKey& client_flow, uint8_t* out) {
+  const net::IpAddress& client = client_flow.source.address;
+  const uint8_t bytes = ClientAddressOption::Bytes(client.family());
+  const uint8_t address_bytes = client.is_v4() ? 4 : 16;
+  out[0] = kind;
+  out[1] = bytes;
+  std::memcpy(out + 2, &client_flow.source.port, 2);
+  std::memcpy(out + 4, client.v6().bytes.data() + 16 - address_bytes, address_bytes);
+  return bytes;
+}
+
+bool CarriesClientAddress(const ClientAddressOption& option, const ParsedPacket& parsed) {
+  if (!option.enabled || (parsed.tcp_flags & net::kTcpRst)) return false;
+  return (parsed.tcp_flags & net::kTcpSyn) == 0 || option.on_syn;
+}
+
+ChecksumDelta AddClientAddress(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                               ParsedPacket& parsed, Packet& packet) {
+  const Service* service = ServiceOf(context, flow);
+  if (service == nullptr || !CarriesClientAddress(service->client_address, parsed)) return {};
+  uint8_t option[20];
+  const uint8_t bytes =
+      WriteClientAddress(service->client_address.kind, context.sessions.Describe(flow).key, option);
+  const size_t tcp_bytes = parsed.payload_offset - parsed.l4_offset;
+  const size_t datagram_bytes = parsed.l3_end - net::kL3Offset;
+  if (tcp_bytes + bytes > net::kMaxTcpHeaderBytes || datagram_bytes + bytes > next_hop.mtu ||
+      packet.headroom < bytes)
+    return {};
+  return InsertTcpOption(option, bytes, parsed, packet);
+}
+
+ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                               ParsedPacket& parsed, Packet& packet) {
+  const FlowState& state = context.sessions.state(flow);
+  ChecksumDelta changes =
+      ShiftSequence(state.sequence_delta, state.timestamp_delta, parsed, packet);
+  if (parsed.tcp_flags & net::kTcpSyn)
+    changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
+  if (parsed.has_other_options) [[unlikely]] {
+    const Service* service = ServiceOf(context, flow);
+    const uint8_t kind = service ? service->client_address.kind : ClientAddressOption{}.kind;
+    changes.Add(BlankTcpOptions(kind, parsed, packet));
+  }
+  if (state.flags & kFlowClientAddressPending)
+    changes.Add(AddClientAddress(context, flow, next_hop, parsed, packet));
+  return changes;
+}
+
+ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                                const ParsedPacket& parsed, Packet& packet) {
+  FlowState& state = context.sessions.state(flow);
+  ChecksumDelta changes =
+      ShiftAcknowledgment(state.sequence_delta, state.timestamp_delta, parsed, packet);
+  if (state.flags & kFlowClientAddressPending) {
+    if (parsed.tcp_flags & net::kTcpSyn) {
+      const uint8_t reserved = ClientAddressOption::Bytes(
+          context.sessions.Describe(flow).rewrite.destination.address.family());
+      changes.Add(
+          ClampMss(static_cast<uint16_t>(MaxSegmentBytes(context, next_hop, parsed) - reserved),
+                   parsed, packet));
+    }
+    if (parsed.payload_bytes() != 0) {
+      constexpr auto kClear = static_cast<uint8_t>(~kFlowClientAddressPending);
+      state.flags &= kClear;
+      context.sessions.state(OtherDirection(flow)).flags &= kClear;
+    }
+  } else if (parsed.tcp_flags & net::kTcpSyn) {
+    changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
+  }
+  return changes;
+}
+
+class FullNatMode : public ForwardingMode {
+ public:
+  std::string_view name() const override { return "full_nat"; }
+
+  OpenOutcome Open(const PacketContext& context, const Service& service, const Backend& backend,
+                   const Packet& packet, const ParsedPacket& parsed) const override {
+    const auto local =
+        ChooseLocalEndpoint(context, service.local_addresses, backend.endpoint, service.protocol);
+    if (!local) return net::Verdict::kLocalPortsExhausted;
+    const net::FlowKey client_flow = parsed.key();
+    const net::FlowKey backend_flow(*local, backend.endpoint, service.protocol);
+    const SessionId session = context.sessions.Insert(
+        {client_flow, backend_flow}, {backend_flow.Reversed(), client_flow.Reversed()});
+    if (session == kNoSession) return net::Verdict::kSessionTableFull;
+    if (service.protocol == net::L4Protocol::kTcp) {
+      SetClocks(context, session, backend_flow, packet, parsed);
+      if (service.client_address.enabled)
+        for (const Direction direction : {Direction::kForward, Direction::kReverse})
+          context.sessions.state(RefOf(session, direction)).flags |= kFlowClientAddressPending;
+    }
+    return session;
+  }
+
+  void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+               ParsedPacket& parsed, Packet& packet) const override {
+    ChecksumDelta changes;
+    if (parsed.protocol() == net::L4Protocol::kTcp)
+      changes = DirectionOf(flow) == Direction::kForward
+                    ? AdjustFromClient(context, flow, next_hop, parsed, packet)
+                    : AdjustFromBackend(context, flow, next_hop, parsed, packet);
+    TranslatePacket(context.sessions, flow, parsed, packet, changes);
+  }
+
+  net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const override {
+    return sessions.Describe(flow).rewrite.destination.address;
+  }
+};
+
+}  // namespace
+
+const ForwardingMode& FullNat() {
+  static const FullNatMode mode;
+  return mode;
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changes that a NAT between two TCP connections makes to a segment beside addresses and ports.
+// Each returns its difference under the TCP checksum. All rely on the parser having walked the
+// options.
+#pragma once
+
+#include <cstdint>
+
+#include "net/checksum.h"
+#include "net/parser.h"
+
+namespace steelyard::core {
+
+// RFC 9293 section 3.7.1: segments may not be larger than what both links carry.
+net::ChecksumDelta ClampMss(uint16_t max_segment_bytes, const net::ParsedPacket& parsed,
+                            net::Packet& packet);
+
+// The sender's sequence number and timestamp clock, shifted.
+net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                 const net::ParsedPacket& parsed, net::Packet& packet);
+
+// What the other side echoes of them (acknowledgment, SACK blocks (RFC 2018), TSecr), shifted back.
+net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                       const net::ParsedPacket& parsed, net::Packet& packet);
+
+// Turns every option of that kind into padding of the same length.
+net::ChecksumDelta BlankTcpOptions(uint8_t kind, const net::ParsedPacket& parsed,
+                                   net::Packet& packet);
+
+}  // namespace steelyard::core

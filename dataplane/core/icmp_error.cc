@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/icmp_error.h"
+
+#include <algorithm>
+
+#include "net/checksum.h"
+
+namespace steelyard::core {
+
+using net::Be16;
+using net::Be32;
+using net::ChecksumDelta;
+using net::ChecksumSum;
+using net::Family;
+using net::FlowKey;
+using net::HeaderAt;
+using net::Packet;
+using net::ParsedPacket;
+
+namespace {
+
+ChecksumSum IcmpSum(const ParsedPacket& parsed, const Packet& packet) {
+  const uint32_t icmp_bytes = parsed.l3_end - parsed.l4_offset;
+  ChecksumSum sum = 0;
+  if (parsed.family == Family::kIpv6) {
+    const auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
+    sum = net::PseudoHeaderSum(ip.source, ip.destination, net::L4Protocol::kIcmpv6, icmp_bytes);
+  }
+  return net::SumBytes(packet.data + parsed.l4_offset, icmp_bytes, sum);
+}
+
+// The addresses of an IP header, whatever its family; returns the checksum difference.
+ChecksumDelta SetAddresses(Packet& packet, size_t l3_offset, const net::IpAddress& source,
+                           const net::IpAddress& destination) {
+  ChecksumDelta changes;
+  if (source.is_v4()) {
+    auto& ip = HeaderAt<net::Ipv4Header>(packet, l3_offset);
+    changes.Replace(net::IpAddress(ip.source), source);
+    changes.Replace(net::IpAddress(ip.destination), destination);
+    ip.source = source.v4();
+    ip.destination = destination.v4();
+    ip.checksum = changes.ApplyTo(ip.checksum);
+  } else {
+    auto& ip = HeaderAt<net::Ipv6Header>(packet, l3_offset);
+    changes.Replace(net::IpAddress(ip.source), source);
+    changes.Replace(net::IpAddress(ip.destination), destination);
+    ip.source = source.v6();
+    ip.destination = destination.v6();
+  }
+  return changes;
+}
+
+// `sent` is what the quoted packet's sender sent. `flow` runs against it.
+void RestoreQuotedPacket(const FlowState& state, Direction direction, const FlowKey& sent,
+                         const ParsedPacket& parsed, Packet& packet) {
+  ChecksumDelta changes =
+      SetAddresses(packet, parsed.quoted_l3_offset, sent.source.address, sent.destination.address);
+  const size_t quoted_bytes = parsed.l3_end - parsed.quoted_l4_offset;  // 8 at least
+  auto& ports = HeaderAt<net::UdpHeader>(packet, parsed.quoted_l4_offset);
+  changes.Replace(ports.source_port, sent.source.port);
+  changes.Replace(ports.destination_port, sent.destination.port);
+  ports.source_port = sent.source.port;
+  ports.destination_port = sent.destination.port;
+  if (sent.protocol == net::L4Protocol::kUdp) {
+    if (ports.checksum.raw() != 0) ports.checksum = changes.ApplyToUdp(ports.checksum);
+    return;
+  }
+  auto& tcp = HeaderAt<net::TcpHeader>(packet, parsed.quoted_l4_offset);
+  if (direction == Direction::kReverse) {  // quotes the client's segment
+    const Be32 sequence(tcp.sequence.value() - state.sequence_delta);
+    changes.Replace(tcp.sequence, sequence);
+    tcp.sequence = sequence;
+  } else if (quoted_bytes >= 12) {
+    const Be32 acknowledgment(tcp.acknowledgment.value() + state.sequence_delta);
+    changes.Replace(tcp.acknowledgment, acknowledgment);
+    tcp.acknowledgment = acknowledgment;
+  }
+  if (quoted_bytes >= 18) tcp.checksum = changes.ApplyTo(tcp.checksum);
+}
+
+void ShrinkMtu(uint8_t added_bytes, const ParsedPacket& parsed, Packet& packet) {
+  auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
+  const bool carries_mtu = parsed.family == Family::kIpv4
+                               ? icmp.type == net::kIcmpv4DestinationUnreachable &&
+                                     icmp.code == net::kIcmpv4CodeFragmentationNeeded
+                               : icmp.type == net::kIcmpv6PacketTooBig;
+  // The smallest MTU that the protocols allow (RFC 791, RFC 8200) stays.
+  const uint16_t least = parsed.family == Family::kIpv4 ? 68 : 1280;
+  if (!carries_mtu || icmp.mtu.value() < least + added_bytes) return;
+  icmp.mtu = Be16(static_cast<uint16_t>(icmp.mtu.value() - added_bytes));
+}
+
+}  // namespace
+
+bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
+  return net::FoldSum(IcmpSum(parsed, packet)) == 0xffff;
+}
+
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
+                        const ParsedPacket& parsed, Packet& packet) {
+  const FlowKey rewrite = sessions.Describe(flow).rewrite;
+  RestoreQuotedPacket(sessions.state(flow), DirectionOf(flow), rewrite.Reversed(), parsed, packet);
+  ShrinkMtu(added_bytes, parsed, packet);
+  SetAddresses(packet, net::kL3Offset, rewrite.source.address, rewrite.destination.address);
+  auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
+  icmp.checksum = Be16();
+  icmp.checksum = net::ChecksumOf(IcmpSum(parsed, packet));
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ICMP errors about packets of our sessions (RFC 5508 section 4, RFC 4443): the packet that is
+// quoted is one that the box sent, so whoever gets the error must find its own packet quoted
+// instead.
+#pragma once
+
+#include "core/session_table.h"
+#include "net/parser.h"
+
+namespace steelyard::core {
+
+// The key of the flow that the error travels with: the reverse of what is quoted.
+inline net::FlowKey KeyOfIcmpError(const net::ParsedPacket& parsed) {
+  return parsed.key().Reversed();
+}
+
+// Whether the ICMP checksum is right.
+bool VerifyIcmpChecksum(const net::ParsedPacket& parsed, const net::Packet& packet);
+
+// Rewrites the error's own addresses as a reply of that flow would have them, and the quoted packet
+// back to what its sender sent: addresses, ports, sequence number, checksums as far as they are
+// quoted. An MTU in it shrinks by `added_bytes`, what the box adds to packets of that sender.
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
+                        const net::ParsedPacket& parsed, net::Packet& packet);
+
+}  // namespace steelyard::core

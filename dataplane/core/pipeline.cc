@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/pipeline.h"
+
+#include "core/icmp_error.h"
+#include "net/checksum.h"
+#include "net/wire.h"
+
+namespace steelyard::core {
+
+using net::HeaderAt;
+using net::L4Protocol;
+using net::PacketClass;
+using net::ParsedPacket;
+using net::Verdict;
+
+Pipeline::Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& worker,
+                   uint64_t now_ns)
+    : worker_index_(worker_index), sessions_(sessions), worker_(worker) {
+  sessions_.timers().Start(Milliseconds(now_ns));
+}
+
+void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) {
+  const PacketContext context{snapshot,      sessions_, worker_,
+                              burst.in_port, now_ns,    Milliseconds(now_ns)};
+  Parse(snapshot, burst);
+  HashKeys(burst.count);
+  PickCandidates(burst.count);
+  ConfirmSessions(burst.count);
+  Finish(context, burst);
+}
+
+// --- the stages --------------------------------------------------------------------------------
+
+void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
+  constexpr uint32_t kAhead = 4;
+  for (uint32_t i = 0; i < burst.count && i < kAhead; ++i) __builtin_prefetch(burst.packet[i].data);
+  const net::MacAddress& port_mac = snapshot.ports[burst.in_port].mac;
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    if (i + kAhead < burst.count) __builtin_prefetch(burst.packet[i + kAhead].data);
+    parsed_[i] = net::ParsePacket(burst.packet[i], port_mac);
+  }
+}
+
+void Pipeline::HashKeys(uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const ParsedPacket& parsed = parsed_[i];
+    if (parsed.packet_class != PacketClass::kFlow) continue;
+    hash_[i] = parsed.family == net::Family::kIpv4 ? KeyHash(parsed.v4, sessions_.secret())
+                                                   : KeyHash(parsed.v6, sessions_.secret());
+    sessions_.PrefetchBucket(hash_[i]);
+  }
+}
+
+void Pipeline::PickCandidates(uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (parsed_[i].packet_class != PacketClass::kFlow) continue;
+    flow_[i] = sessions_.Candidate(hash_[i]);
+    sessions_.PrefetchFlow(flow_[i]);
+  }
+}
+
+void Pipeline::ConfirmSessions(uint32_t count) {
+  found_at_change_ = sessions_.change_count();
+  for (uint32_t i = 0; i < count; ++i) {
+    const ParsedPacket& parsed = parsed_[i];
+    if (parsed.packet_class != PacketClass::kFlow) continue;
+    flow_[i] = parsed.family == net::Family::kIpv4
+                   ? sessions_.Confirm(flow_[i], parsed.v4, hash_[i])
+                   : sessions_.Confirm(flow_[i], parsed.v6, hash_[i]);
+    if (flow_[i] != kNoFlow)
+      __builtin_prefetch(&worker_.backends[sessions_.state(flow_[i]).backend_slot], 1);
+  }
+}
+
+void Pipeline::Finish(const PacketContext& context, Burst& burst) {
+  for (uint32_t i = 0; i < burst.count; ++i) burst.verdict[i] = FinishPacket(context, burst, i);
+}
+
+Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
+  const ParsedPacket& parsed = parsed_[i];
+  switch (parsed.packet_class) {
+    case PacketClass::kFlow:
+      return FinishFlow(context, burst, i);
+    case PacketClass::kIcmpError:
+      return FinishIcmpError(context, burst, i);
+    case PacketClass::kFragment:
+      return context.snapshot.own_addresses->contains(parsed.key().destination.address)
+                 ? Verdict::kFragment
+                 : Verdict::kPunted;
+    case PacketClass::kMalformed:
+      return parsed.malformed;
+    case PacketClass::kOther:
+      break;
+  }
+  return Verdict::kPunted;
+}
+
+// --- a packet of a flow ------------------------------------------------------------------------
+
+namespace {
+
+// False when it ran out. The link layer is the last thing written.
+bool DecrementTtl(const ParsedPacket& parsed, net::Packet& packet) {
+  if (parsed.family == net::Family::kIpv6) {
+    auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
+    if (ip.hop_limit <= 1) return false;
+    --ip.hop_limit;
+    return true;
+  }
+  auto& ip = HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
+  if (ip.ttl <= 1) return false;
+  const net::Be16 before(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));
+  --ip.ttl;
+  const net::Be16 after(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));
+  ip.checksum = net::ChecksumDelta().Replace(before, after).ApplyTo(ip.checksum);
+  return true;
+}
+
+void SetLinkLayer(const NextHop& next_hop, net::Packet& packet) {
+  auto& ethernet = HeaderAt<net::EthernetHeader>(packet, 0);
+  ethernet.destination = next_hop.destination;
+  ethernet.source = next_hop.source;
+}
+
+// Ethernet padding of short frames does not travel on.
+void TrimPadding(const ParsedPacket& parsed, net::Packet& packet) {
+  packet.length = parsed.l3_end;
+}
+
+}  // namespace
+
+FlowRef Pipeline::FindAgain(uint32_t i) const {
+  const ParsedPacket& parsed = parsed_[i];
+  return parsed.family == net::Family::kIpv4 ? sessions_.Find(parsed.v4, hash_[i])
+                                             : sessions_.Find(parsed.v6, hash_[i]);
+}
+
+Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
+  ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
+  const bool is_tcp = parsed.protocol() == L4Protocol::kTcp;
+  // An earlier packet of this burst may have opened or ended this very session.
+  FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
+
+  if (flow != kNoFlow && is_tcp && EventOf(parsed.tcp_flags) == TcpEvent::kSyn &&
+      DirectionOf(flow) == Direction::kForward && SynReopens(sessions_.state(flow).tcp_state)) {
+    EndSession(SessionOf(flow));
+    flow = kNoFlow;
+  }
+  if (flow == kNoFlow) {
+    const Opened opened = Open(context, packet, parsed);
+    if (opened.flow == kNoFlow) return opened.verdict;
+    flow = opened.flow;
+  }
+
+  FlowState& state = sessions_.state(flow);
+  Verdict verdict = Verdict::kForwarded;
+  if (state.next_hop_generation != context.snapshot.forwarding_generation &&
+      !RefreshNextHop(context, flow, verdict))
+    return verdict;
+  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  if (parsed.l3_end - net::kL3Offset > next_hop.mtu) return Verdict::kPacketTooBig;
+  TrimPadding(parsed, packet);
+  if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
+
+  state.last_seen_ms = context.now_ms;
+  Count(flow, state, packet.length);
+  if (is_tcp) TrackTcp(context, flow, parsed.tcp_flags);
+  ForwardingModes()[state.forwarding_mode]->Rewrite(context, flow, next_hop, parsed, packet);
+  SetLinkLayer(next_hop, packet);
+  burst.out_port[i] = next_hop.port;
+  return verdict;
+}
+
+void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
+  ++state.packets;
+  state.bytes += bytes;
+  BackendCounters& backend = worker_.backends[state.backend_slot];
+  if (DirectionOf(flow) == Direction::kForward) {
+    backend.packets_to_backend.Add(1);
+    backend.bytes_to_backend.Add(bytes);
+  } else {
+    backend.packets_to_client.Add(1);
+    backend.bytes_to_client.Add(bytes);
+  }
+}
+
+void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags) {
+  FlowState& state = sessions_.state(flow);
+  const TcpState next = NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
+  if (next == state.tcp_state) [[likely]]
+    return;
+  state.tcp_state = next;
+  sessions_.state(OtherDirection(flow)).tcp_state = next;
+  // The new state's timeout may be shorter than the one that the timer was armed with.
+  const SessionId session = SessionOf(flow);
+  sessions_.timers().Move(session, DeadlineMs(context.snapshot, session));
+}
+
+bool Pipeline::RefreshNextHop(const PacketContext& context, FlowRef flow, Verdict& verdict) {
+  FlowState& state = sessions_.state(flow);
+  const net::IpAddress receiver =
+      ForwardingModes()[state.forwarding_mode]->Receiver(sessions_, flow);
+  const auto flow_hash =
+      static_cast<uint32_t>(KeyHash(sessions_.Describe(flow).key, sessions_.secret()));
+  const Network::Lookup lookup = context.snapshot.network->Find(receiver, flow_hash);
+  switch (lookup.outcome) {
+    case Network::Outcome::kFound:
+      state.next_hop = lookup.next_hop;
+      state.next_hop_generation = context.snapshot.forwarding_generation;
+      return true;
+    case Network::Outcome::kNoNeighbour:
+      worker_.missing_neighbours.Add(lookup.missing);
+      verdict = Verdict::kNoNeighbour;
+      return false;
+    case Network::Outcome::kNoRoute:
+      break;
+  }
+  verdict = Verdict::kNoRoute;
+  return false;
+}
+
+// --- opening and ending ------------------------------------------------------------------------
+
+namespace {
+
+Verdict CanOpen(const Service& service, const ParsedPacket& parsed) {
+  const bool opens =
+      service.protocol != L4Protocol::kTcp || EventOf(parsed.tcp_flags) == TcpEvent::kSyn;
+  return opens ? Verdict::kForwarded : Verdict::kNoSession;
+}
+
+}  // namespace
+
+Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet& packet,
+                                const ParsedPacket& parsed) {
+  const net::FlowKey key = parsed.key();
+  const Service* service = context.snapshot.FindService(key.destination, key.protocol);
+  if (service == nullptr) return {};
+  if (const Verdict verdict = CanOpen(*service, parsed); verdict != Verdict::kForwarded)
+    return {kNoFlow, verdict};
+  const uint32_t chosen = service->scheduler->Choose(
+      {key, service->backends, worker_.backends, worker_.scheduler_cursors[service->slot]});
+  if (chosen == kNoBackend) return {kNoFlow, Verdict::kNoBackend};
+  const Backend& backend = service->backends[chosen];
+  const auto outcome = service->mode->Open(context, *service, backend, packet, parsed);
+  if (const Verdict* refusal = std::get_if<Verdict>(&outcome)) return {kNoFlow, *refusal};
+  const SessionId session = *std::get_if<SessionId>(&outcome);
+  Register(context, session, *service, backend);
+  return {RefOf(session, Direction::kForward), Verdict::kForwarded};
+}
+
+void Pipeline::Register(const PacketContext& context, SessionId session, const Service& service,
+                        const Backend& backend) {
+  SessionRecord& record = sessions_.record(session);
+  record.service_slot = service.slot;
+  record.created_ms = context.now_ms;
+  for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+    FlowState& state = sessions_.state(RefOf(session, direction));
+    state.backend_slot = backend.slot;
+    state.forwarding_mode = service.mode->index();
+    state.last_seen_ms = context.now_ms;
+    state.tcp_state = service.protocol == L4Protocol::kTcp ? TcpState::kSynSent : TcpState::kNone;
+  }
+  sessions_.timers().Arm(session, DeadlineMs(context.snapshot, session));
+  worker_.counters.sessions_created.Add(1);
+  worker_.backends[backend.slot].sessions_created.Add(1);
+}
+
+void Pipeline::EndSession(SessionId session) {
+  const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
+  worker_.backends[state.backend_slot].sessions_ended.Add(1);
+  worker_.counters.sessions_expired.Add(1);
+  sessions_.timers().Disarm(session);
+  sessions_.Remove(session);
+}
+
+uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const {
+  const FlowState& forward = sessions_.state(RefOf(session, Direction::kForward));
+  const FlowState& reverse = sessions_.state(RefOf(session, Direction::kReverse));
+  const uint32_t last_seen_ms = TimeBefore(forward.last_seen_ms, reverse.last_seen_ms)
+                                    ? reverse.last_seen_ms
+                                    : forward.last_seen_ms;
+  const Service* service = snapshot.service(sessions_.record(session).service_slot);
+  const Timeouts& timeouts_ms = service ? service->timeouts_ms : kDefaultTimeoutsMs;
+  return last_seen_ms + timeouts_ms[static_cast<size_t>(forward.tcp_state)];
+}
+
+void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget) {
+  const uint32_t now_ms = Milliseconds(now_ns);
+  sessions_.timers().Advance(now_ms, budget, [&](SessionId session) {
+    const uint32_t deadline_ms = DeadlineMs(snapshot, session);
+    sessions_.timers().Arm(session, deadline_ms);
+    if (!TimeBefore(now_ms, deadline_ms)) EndSession(session);
+  });
+}
+
+// --- ICMP errors, looking ----------------------------------------------------------------------
+
+Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i) {
+  const ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
+  const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
+  if (flow == kNoFlow) return Verdict::kPunted;
+  if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
+  FlowState& state = sessions_.state(flow);
+  Verdict verdict = Verdict::kForwarded;
+  if (state.next_hop_generation != context.snapshot.forwarding_generation &&
+      !RefreshNextHop(context, flow, verdict))
+    return verdict;
+  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  TrimPadding(parsed, packet);
+  if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
+  const bool adds_option =
+      DirectionOf(flow) == Direction::kReverse && (state.flags & kFlowClientAddressPending) != 0;
+  TranslateIcmpError(sessions_, flow, adds_option ? ClientAddressOption::Bytes(parsed.family) : 0,
+                     parsed, packet);
+  SetLinkLayer(next_hop, packet);
+  burst.out_port[i] = next_hop.port;
+  return verdict;
+}
+
+Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& key) const {
+  Preview preview;
+  preview.service = snapshot.FindService(key.destination, key.protocol);
+  preview.flow = sessions_.Find(key);
+  if (preview.flow != kNoFlow) {
+    preview.verdict = Verdict::kForwarded;
+    return preview;
+  }
+  if (preview.service == nullptr) return preview;
+  uint32_t cursor = worker_.scheduler_cursors[preview.service->slot];
+  const uint32_t chosen = preview.service->scheduler->Choose(
+      {key, preview.service->backends, worker_.backends, cursor});
+  preview.verdict = chosen == kNoBackend ? Verdict::kNoBackend : Verdict::kForwarded;
+  if (chosen != kNoBackend) preview.backend = &preview.service->backends[chosen];
+  return preview;
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Service: one service as the workers see it, compiled and immutable. A change of the service is a
+// new object; services that did not change are shared by successive snapshots. Slots are small
+// numbers that stand for a service or a backend wherever something mutable is kept beside it
+// (counters, cursors, sessions); the compiler hands them out and does not reuse one while a session
+// refers to it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/scheduler/scheduler.h"
+#include "core/tcp_state.h"
+#include "net/address.h"
+
+namespace steelyard::core {
+
+class ForwardingMode;  // core/forward/forwarding_mode.h
+
+using ServiceSlot = uint32_t;
+using BackendSlot = uint32_t;
+inline constexpr ServiceSlot kMaxServices = 1u << 16;
+inline constexpr BackendSlot kMaxBackends = 1u << 18;
+
+struct Backend {
+  net::Endpoint endpoint;
+  uint32_t weight = 0;     // as configured
+  bool available = false;  // enabled, healthy and of weight above 0: takes new sessions
+  BackendSlot slot = 0;
+};
+
+// How the client's address travels to the backend.
+struct ClientAddressOption {
+  bool enabled = false;
+  bool on_syn = false;
+  // Options of this kind from outside are blanked whether ours is enabled or not: a backend that
+  // believes our local addresses must not be lied to through us.
+  uint8_t kind = 254;
+
+  // Bytes of the option that carries an address of this family.
+  static constexpr uint8_t Bytes(net::Family family) {
+    return family == net::Family::kIpv4 ? 8 : 20;
+  }
+};
+
+// Idle timeouts by TCP state; kNone's is UDP's.
+using Timeouts = std::array<uint32_t, kTcpStateCount>;
+inline constexpr Timeouts kDefaultTimeoutsMs = {30'000, 5'000,  10'000, 350'000,
+                                                60'000, 60'000, 5'000,  1'000};
+
+struct Service {
+  std::string name;
+  net::Endpoint address;
+  net::L4Protocol protocol = net::L4Protocol::kTcp;
+  ServiceSlot slot = 0;
+  const ForwardingMode* mode = nullptr;
+  std::shared_ptr<const Scheduler> scheduler;
+  std::vector<net::IpAddress> local_addresses;  // of the backends' family
+  ClientAddressOption client_address;
+  Timeouts timeouts_ms = kDefaultTimeoutsMs;
+  std::vector<Backend> backends;
+};
+
+}  // namespace steelyard::core

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the packet path knows of a session: two flow records, one for each direction, each found by
+// the key that its packets carry and holding all that a packet of it needs. In the steady state a
+// packet touches one bucket of the table and one flow record, nothing else of the session.
+//
+// Records refer to each other by index and hold no pointer, so that they may live in memory that
+// outlasts a process. Owned by one worker. Zeroed memory is a valid unused record.
+#pragma once
+
+#include <cstdint>
+
+#include "core/tcp_state.h"
+#include "net/address.h"
+#include "net/flow_key.h"
+
+namespace steelyard::core {
+
+using SessionId = uint32_t;  // dense; narrow sessions first, wide ones after them
+using FlowRef = uint32_t;    // SessionId << 1 | direction
+
+inline constexpr SessionId kNoSession = UINT32_MAX >> 1;
+inline constexpr FlowRef kNoFlow = UINT32_MAX;
+
+constexpr FlowRef RefOf(SessionId session, Direction direction) {
+  return session << 1 | static_cast<uint32_t>(direction);
+}
+constexpr SessionId SessionOf(FlowRef flow) {
+  return flow >> 1;
+}
+constexpr Direction DirectionOf(FlowRef flow) {
+  return static_cast<Direction>(flow & 1);
+}
+constexpr FlowRef OtherDirection(FlowRef flow) {
+  return flow ^ 1;
+}
+
+enum FlowFlags : uint8_t {
+  // Forward: segments carry the client's address. Reverse: the backend's first payload ends that.
+  kFlowClientAddressPending = 1 << 0,
+  // The sides' families, for wide records; a narrow record is IPv4 on both.
+  kFlowKeyIsIpv4 = 1 << 1,
+  kFlowRewriteIsIpv4 = 1 << 2,
+};
+
+// The part that narrow and wide records share; first in both.
+struct FlowState {
+  uint64_t bytes;
+  uint32_t packets;
+  uint32_t last_seen_ms;
+  uint32_t backend_slot;
+  uint32_t
+      next_hop_generation;   // Snapshot::forwarding_generation under which next_hop was looked up
+  uint32_t sequence_delta;   // forward: added to the sequence; reverse: taken from acknowledgments
+  uint32_t timestamp_delta;  // forward: added to TSval; reverse: taken from TSecr
+  uint16_t next_hop;         // index into Network::next_hops
+  uint16_t address_checksum_delta;  // folded, of both addresses
+  TcpState tcp_state;               // the same in both directions
+  uint8_t flags;                    // FlowFlags
+  net::L4Protocol protocol;         // part of the key
+  uint8_t forwarding_mode;          // ForwardingMode::index()
+};
+static_assert(sizeof(FlowState) == 40);
+
+// A flow between IPv4 addresses on both sides: one cache line.
+struct alignas(64) NarrowFlow {
+  FlowState state;
+  net::Ipv4Address source, destination;  // the key
+  net::Be16 source_port, destination_port;
+  net::Ipv4Address new_source, new_destination;  // the rewrite
+  net::Be16 new_source_port, new_destination_port;
+
+  bool Matches(const net::FlowKey4& key) const {
+    return source == key.source && destination == key.destination &&
+           source_port == key.source_port && destination_port == key.destination_port &&
+           state.protocol == key.protocol;
+  }
+};
+static_assert(sizeof(NarrowFlow) == 64);
+
+// A flow with IPv6 on one side or both: two cache lines. An IPv4 side is in IPv4-mapped form.
+struct alignas(64) WideFlow {
+  FlowState state;
+  net::Ipv6Address source, destination;
+  net::Be16 source_port, destination_port;
+  net::Ipv6Address new_source, new_destination;
+  net::Be16 new_source_port, new_destination_port;
+
+  bool Matches(const net::FlowKey6& key) const {
+    return source == key.source && destination == key.destination &&
+           source_port == key.source_port && destination_port == key.destination_port &&
+           state.protocol == key.protocol;
+  }
+};
+static_assert(sizeof(WideFlow) == 128);
+
+// The part that only opening, expiry and listing look at.
+struct SessionRecord {
+  uint32_t service_slot;
+  uint32_t created_ms;
+  uint32_t next_free;  // session + 1 while unused; 0 ends the list
+  bool in_use;
+  uint8_t reserved[3];
+};
+static_assert(sizeof(SessionRecord) == 16);
+
+}  // namespace steelyard::core

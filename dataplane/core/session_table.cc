@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/session_table.h"
+
+#include <emmintrin.h>
+
+#include <algorithm>
+
+#include "net/checksum.h"
+
+namespace steelyard::core {
+
+using net::FlowKey;
+using net::FlowKey4;
+using net::FlowKey6;
+
+struct SessionTable::Layout {
+  uint32_t bucket_count;
+  size_t narrow, wide, records, links, heads, end;  // byte offsets; buckets are at 0
+};
+
+SessionTable::Layout SessionTable::LayoutFor(const SessionCapacity& capacity) {
+  const auto line_up = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+  Layout layout;
+  // Two keys a session, buckets four fifths full when the table is.
+  layout.bucket_count =
+      static_cast<uint32_t>(uint64_t{capacity.total()} * 2 * 5 / 4 / kBucketEntries) + 4;
+  layout.narrow = sizeof(Bucket) * layout.bucket_count;
+  layout.wide = layout.narrow + sizeof(NarrowFlow) * 2 * capacity.narrow;
+  layout.records = layout.wide + sizeof(WideFlow) * 2 * capacity.wide;
+  layout.links = line_up(layout.records + sizeof(SessionRecord) * capacity.total());
+  layout.heads = line_up(layout.links + sizeof(TimerLink) * capacity.total());
+  layout.end = line_up(layout.heads + sizeof(uint32_t) * TimerWheel::kSlots);
+  return layout;
+}
+
+size_t SessionTable::RequiredBytes(const SessionCapacity& capacity) {
+  return LayoutFor(capacity).end;
+}
+
+namespace {
+template <typename T>
+std::span<T> SpanAt(std::span<std::byte> memory, size_t offset, size_t count) {
+  return {reinterpret_cast<T*>(memory.data() + offset), count};
+}
+}  // namespace
+
+SessionTable::SessionTable(std::span<std::byte> memory, const SessionCapacity& capacity,
+                           const HashSecret& secret)
+    : capacity_(capacity),
+      secret_(secret),
+      bucket_count_(LayoutFor(capacity).bucket_count),
+      buckets_(SpanAt<Bucket>(memory, 0, bucket_count_)),
+      narrow_(SpanAt<NarrowFlow>(memory, LayoutFor(capacity).narrow, size_t{2} * capacity.narrow)),
+      wide_(SpanAt<WideFlow>(memory, LayoutFor(capacity).wide, size_t{2} * capacity.wide)),
+      records_(SpanAt<SessionRecord>(memory, LayoutFor(capacity).records, capacity.total())),
+      timers_(SpanAt<uint32_t>(memory, LayoutFor(capacity).heads, TimerWheel::kSlots),
+              SpanAt<TimerLink>(memory, LayoutFor(capacity).links, capacity.total())),
+      pools_{{.never_used = 0, .end = capacity.narrow},
+             {.never_used = capacity.narrow, .end = capacity.total()}} {}
+
+// --- finding -----------------------------------------------------------------------------------
+
+uint32_t SessionTable::SecondaryBucket(uint64_t hash) const {
+  const uint32_t primary = PrimaryBucket(hash);
+  const uint32_t secondary = Scale(static_cast<uint32_t>((hash >> 16) * 0x9e3779b1u));
+  return secondary != primary ? secondary : (primary + 1) % bucket_count_;
+}
+
+uint32_t SessionTable::MatchMask(const Bucket& bucket, uint16_t signature) {
+  const __m128i signatures = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.signatures));
+  const __m128i equal = _mm_cmpeq_epi16(signatures, _mm_set1_epi16(static_cast<short>(signature)));
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()))) &
+         bucket.occupied;
+}
+
+FlowRef SessionTable::Candidate(uint64_t hash) const {
+  const Bucket& bucket = buckets_[PrimaryBucket(hash)];
+  const uint32_t mask = MatchMask(bucket, Signature(hash));
+  return mask != 0 ? bucket.flows[__builtin_ctz(mask)] : kNoFlow;
+}
+
+void SessionTable::PrefetchFlow(FlowRef flow) const {
+  if (flow == kNoFlow) return;
+  if (!IsWide(flow)) {
+    __builtin_prefetch(&narrow(flow), 1);
+    return;
+  }
+  const auto* record = reinterpret_cast<const char*>(&wide(flow));
+  __builtin_prefetch(record, 1);
+  __builtin_prefetch(record + 64);
+}
+
+bool SessionTable::Matches(FlowRef flow, const FlowKey4& key) const {
+  if (!IsWide(flow)) [[likely]]
+    return narrow(flow).Matches(key);
+  return (wide(flow).state.flags & kFlowKeyIsIpv4) != 0 && wide(flow).Matches(FlowKey(key).v6());
+}
+
+bool SessionTable::Matches(FlowRef flow, const FlowKey6& key) const {
+  return IsWide(flow) && wide(flow).Matches(key) && (wide(flow).state.flags & kFlowKeyIsIpv4) == 0;
+}
+
+// --- placing -----------------------------------------------------------------------------------
+
+uint64_t SessionTable::HashOf(FlowRef flow) const {
+  return KeyHash(Describe(flow).key, secret_);
+}
+
+bool SessionTable::PutInto(uint32_t bucket_index, uint64_t hash, FlowRef flow) {
+  Bucket& bucket = buckets_[bucket_index];
+  if (bucket.occupied == 0xff) return false;
+  const int entry = __builtin_ctz(static_cast<uint8_t>(~bucket.occupied));
+  bucket.signatures[entry] = Signature(hash);
+  bucket.flows[entry] = flow;
+  bucket.occupied = static_cast<uint8_t>(bucket.occupied | 1u << entry);
+  return true;
+}
+
+// Makes room by moving one entry to its other bucket.
+bool SessionTable::DisplaceOneFrom(uint32_t bucket_index) {
+  Bucket& bucket = buckets_[bucket_index];
+  for (int entry = 0; entry < kBucketEntries; ++entry) {
+    const FlowRef flow = bucket.flows[entry];
+    const uint64_t hash = HashOf(flow);
+    const uint32_t primary = PrimaryBucket(hash);
+    const bool leaves_home = primary == bucket_index;
+    if (!PutInto(leaves_home ? SecondaryBucket(hash) : primary, hash, flow)) continue;
+    bucket.occupied = static_cast<uint8_t>(bucket.occupied & ~(1u << entry));
+    buckets_[primary].displaced += leaves_home ? 1 : -1;
+    return true;
+  }
+  return false;
+}
+
+bool SessionTable::Place(uint64_t hash, FlowRef flow) {
+  const uint32_t primary = PrimaryBucket(hash);
+  if (PutInto(primary, hash, flow)) [[likely]]
+    return true;
+  const uint32_t secondary = SecondaryBucket(hash);
+  if (PutInto(secondary, hash, flow) ||
+      (DisplaceOneFrom(secondary) && PutInto(secondary, hash, flow))) {
+    ++buckets_[primary].displaced;
+    return true;
+  }
+  return DisplaceOneFrom(primary) && PutInto(primary, hash, flow);
+}
+
+void SessionTable::Unplace(uint64_t hash, FlowRef flow) {
+  const uint32_t primary = PrimaryBucket(hash);
+  for (const uint32_t bucket_index : {primary, SecondaryBucket(hash)}) {
+    Bucket& bucket = buckets_[bucket_index];
+    for (uint32_t mask = MatchMask(bucket, Signature(hash)); mask != 0; mask &= mask - 1) {
+      const int entry = __builtin_ctz(mask);
+      if (bucket.flows[entry] != flow) continue;
+      bucket.occupied = static_cast<uint8_t>(bucket.occupied & ~(1u << entry));
+      if (bucket_index != primary) --buckets_[primary].displaced;
+      return;
+    }
+  }
+}
+
+// --- opening and ending ------------------------------------------------------------------------
+
+SessionId SessionTable::Allocate(bool wide_session) {
+  Pool& pool = pools_[wide_session];
+  if (pool.first_free != 0) {
+    const SessionId session = pool.first_free - 1;
+    pool.first_free = records_[session].next_free;
+    return session;
+  }
+  return pool.never_used < pool.end ? pool.never_used++ : kNoSession;
+}
+
+void SessionTable::Free(SessionId session) {
+  Pool& pool = pools_[session >= capacity_.narrow];
+  records_[session] = {.next_free = pool.first_free};
+  pool.first_free = session + 1;
+}
+
+void SessionTable::Fill(FlowRef flow, const Flow& description) {
+  const FlowKey& key = description.key;
+  const FlowKey& rewrite = description.rewrite;
+  FlowState fresh{};
+  fresh.protocol = key.protocol;
+  fresh.flags = static_cast<uint8_t>((key.is_v4() ? kFlowKeyIsIpv4 : 0) |
+                                     (rewrite.is_v4() ? kFlowRewriteIsIpv4 : 0));
+  fresh.address_checksum_delta = net::ChecksumDelta()
+                                     .Replace(key.source.address, rewrite.source.address)
+                                     .Replace(key.destination.address, rewrite.destination.address)
+                                     .folded();
+  if (IsWide(flow)) {
+    wide(flow) = {fresh,
+                  key.source.address.v6(),
+                  key.destination.address.v6(),
+                  key.source.port,
+                  key.destination.port,
+                  rewrite.source.address.v6(),
+                  rewrite.destination.address.v6(),
+                  rewrite.source.port,
+                  rewrite.destination.port};
+  } else {
+    narrow(flow) = {fresh,
+                    key.source.address.v4(),
+                    key.destination.address.v4(),
+                    key.source.port,
+                    key.destination.port,
+                    rewrite.source.address.v4(),
+                    rewrite.destination.address.v4(),
+                    rewrite.source.port,
+                    rewrite.destination.port};
+  }
+}
+
+SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse) {
+  const SessionId session = Allocate(!forward.key.is_v4() || !reverse.key.is_v4());
+  if (session == kNoSession) return kNoSession;
+  const FlowRef forward_ref = RefOf(session, Direction::kForward);
+  const FlowRef reverse_ref = RefOf(session, Direction::kReverse);
+  Fill(forward_ref, forward);
+  Fill(reverse_ref, reverse);
+  const uint64_t forward_hash = KeyHash(forward.key, secret_);
+  if (!Place(forward_hash, forward_ref)) {
+    Free(session);
+    return kNoSession;
+  }
+  if (!Place(KeyHash(reverse.key, secret_), reverse_ref)) {
+    Unplace(forward_hash, forward_ref);
+    Free(session);
+    return kNoSession;
+  }
+  records_[session] = {.in_use = true};
+  ++size_;
+  ++change_count_;
+  return session;
+}
+
+void SessionTable::Remove(SessionId session) {
+  for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+    const FlowRef flow = RefOf(session, direction);
+    Unplace(HashOf(flow), flow);
+  }
+  Free(session);
+  --size_;
+  ++change_count_;
+}
+
+SessionTable::Flow SessionTable::Describe(FlowRef flow) const {
+  const auto address = [](const net::Ipv6Address& v6, bool is_v4) -> net::IpAddress {
+    if (!is_v4) return v6;
+    uint32_t raw;
+    std::memcpy(&raw, &v6.bytes[12], 4);
+    return net::Ipv4Address{net::Be32::FromRaw(raw)};
+  };
+  if (!IsWide(flow)) {
+    const NarrowFlow& record = narrow(flow);
+    return {FlowKey(FlowKey4{record.source, record.destination, record.source_port,
+                             record.destination_port, record.state.protocol}),
+            FlowKey(FlowKey4{record.new_source, record.new_destination, record.new_source_port,
+                             record.new_destination_port, record.state.protocol})};
+  }
+  const WideFlow& record = wide(flow);
+  const bool key_v4 = record.state.flags & kFlowKeyIsIpv4;
+  const bool rewrite_v4 = record.state.flags & kFlowRewriteIsIpv4;
+  return {FlowKey({address(record.source, key_v4), record.source_port},
+                  {address(record.destination, key_v4), record.destination_port},
+                  record.state.protocol),
+          FlowKey({address(record.new_source, rewrite_v4), record.new_source_port},
+                  {address(record.new_destination, rewrite_v4), record.new_destination_port},
+                  record.state.protocol)};
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SessionTable: every session that one worker owns, found by either direction's key.
+//
+// Buckets are one cache line: eight 16-bit signatures and eight 32-bit flow references. A key lives
+// in its primary bucket, or, when that was full, in its secondary one; the primary counts how many
+// of its keys went elsewhere, so a miss reads one line unless there were any (Pagh and Rodler's
+// cuckoo hashing with buckets, one displacement deep). A new session that finds no place is
+// refused; an established one is never evicted.
+//
+// All memory is the caller's, handed over zeroed and 64-byte aligned; nothing is allocated later.
+// One worker's thread owns the table.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/key_hash.h"
+#include "core/session.h"
+#include "core/timer_wheel.h"
+
+namespace steelyard::core {
+
+struct SessionCapacity {
+  uint32_t narrow = 0;  // sessions with IPv4 on both sides
+  uint32_t wide = 0;    // the others
+  uint32_t total() const { return narrow + wide; }
+};
+
+class SessionTable {
+ public:
+  static size_t RequiredBytes(const SessionCapacity& capacity);
+
+  SessionTable(std::span<std::byte> memory, const SessionCapacity& capacity,
+               const HashSecret& secret);
+
+  SessionTable(const SessionTable&) = delete;
+  SessionTable& operator=(const SessionTable&) = delete;
+
+  const SessionCapacity& capacity() const { return capacity_; }
+  uint32_t size() const { return size_; }
+  const HashSecret& secret() const { return secret_; }
+  // Changes whenever a session comes or goes: references found before are to be found again.
+  uint32_t change_count() const { return change_count_; }
+
+  // Finding, all at once. Key is FlowKey4, FlowKey6 or FlowKey.
+  template <typename Key>
+  FlowRef Find(const Key& key) const {
+    return Find(key, KeyHash(key, secret_));
+  }
+  template <typename Key>
+  FlowRef Find(const Key& key, uint64_t hash) const;
+
+  // Finding in stages, over a burst: PrefetchBucket, then Candidate and PrefetchFlow, then Confirm.
+  void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&buckets_[PrimaryBucket(hash)]); }
+  // A flow of that signature in the primary bucket, or kNoFlow. Not proved to be the key's.
+  FlowRef Candidate(uint64_t hash) const;
+  void PrefetchFlow(FlowRef flow) const;
+  template <typename Key>
+  FlowRef Confirm(FlowRef candidate, const Key& key, uint64_t hash) const {
+    if (candidate != kNoFlow && Matches(candidate, key)) [[likely]]
+      return candidate;
+    return Find(key, hash);
+  }
+
+  // Opens a session with a key and a rewrite for each direction; neither key may be there already.
+  // Flow states are zeroed but for protocol, family flags and the address checksum delta.
+  // kNoSession: full.
+  struct Flow {
+    net::FlowKey key;
+    net::FlowKey rewrite;  // addresses and ports as the packet leaves
+  };
+  SessionId Insert(const Flow& forward, const Flow& reverse);
+  void Remove(SessionId session);
+
+  bool IsWide(FlowRef flow) const { return SessionOf(flow) >= capacity_.narrow; }
+  FlowState& state(FlowRef flow) { return IsWide(flow) ? wide(flow).state : narrow(flow).state; }
+  const FlowState& state(FlowRef flow) const {
+    return const_cast<SessionTable*>(this)->state(flow);
+  }
+  NarrowFlow& narrow(FlowRef flow) { return narrow_[flow]; }
+  const NarrowFlow& narrow(FlowRef flow) const { return narrow_[flow]; }
+  WideFlow& wide(FlowRef flow) { return wide_[flow - 2 * capacity_.narrow]; }
+  const WideFlow& wide(FlowRef flow) const { return wide_[flow - 2 * capacity_.narrow]; }
+  SessionRecord& record(SessionId session) { return records_[session]; }
+  const SessionRecord& record(SessionId session) const { return records_[session]; }
+  Flow Describe(FlowRef flow) const;
+  TimerWheel& timers() { return timers_; }
+
+ private:
+  static constexpr int kBucketEntries = 8;
+  struct alignas(64) Bucket {
+    uint16_t signatures[kBucketEntries];
+    FlowRef flows[kBucketEntries];
+    uint32_t displaced;  // keys of this bucket that live in their secondary one
+    uint8_t occupied;    // a bit an entry
+    uint8_t reserved[11];
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  struct Layout;
+  static Layout LayoutFor(const SessionCapacity& capacity);
+
+  static uint16_t Signature(uint64_t hash) { return static_cast<uint16_t>(hash); }
+  uint32_t PrimaryBucket(uint64_t hash) const { return Scale(static_cast<uint32_t>(hash >> 32)); }
+  uint32_t SecondaryBucket(uint64_t hash) const;
+  uint32_t Scale(uint32_t hash) const {
+    return static_cast<uint32_t>(uint64_t{hash} * bucket_count_ >> 32);
+  }
+  static uint32_t MatchMask(const Bucket& bucket, uint16_t signature);
+
+  bool Matches(FlowRef flow, const net::FlowKey4& key) const;
+  bool Matches(FlowRef flow, const net::FlowKey6& key) const;
+  bool Matches(FlowRef flow, const net::FlowKey& key) const {
+    return key.is_v4() ? Matches(flow, key.v4()) : Matches(flow, key.v6());
+  }
+  template <typename Key>
+  FlowRef FindIn(uint32_t bucket, const Key& key, uint64_t hash) const;
+
+  uint64_t HashOf(FlowRef flow) const;
+  bool Place(uint64_t hash, FlowRef flow);
+  bool PutInto(uint32_t bucket, uint64_t hash, FlowRef flow);
+  bool DisplaceOneFrom(uint32_t bucket);
+  void Unplace(uint64_t hash, FlowRef flow);
+  SessionId Allocate(bool wide_session);
+  void Free(SessionId session);
+  void Fill(FlowRef flow, const Flow& description);
+
+  SessionCapacity capacity_;
+  HashSecret secret_;
+  uint32_t bucket_count_;
+  std::span<Bucket> buckets_;
+  std::span<NarrowFlow> narrow_;
+  std::span<WideFlow> wide_;
+  std::span<SessionRecord> records_;
+  TimerWheel timers_;
+  struct Pool {
+    uint32_t first_free = 0;  // session + 1
+    uint32_t never_used;      // the next session of the pool that was never handed out
+    uint32_t end;
+  };
+  Pool pools_[2];
+  uint32_t size_ = 0;
+  uint32_t change_count_ = 0;
+};
+
+template <typename Key>
+FlowRef SessionTable::FindIn(uint32_t bucket_index, const Key& key, uint64_t hash) const {
+  const Bucket& bucket = buckets_[bucket_index];
+  for (uint32_t mask = MatchMask(bucket, Signature(hash)); mask != 0; mask &= mask - 1) {
+    const FlowRef flow = bucket.flows[__builtin_ctz(mask)];
+    if (Matches(flow, key)) return flow;
+  }
+  return kNoFlow;
+}
+
+template <typename Key>
+FlowRef SessionTable::Find(const Key& key, uint64_t hash) const {
+  const uint32_t primary = PrimaryBucket(hash);
+  const FlowRef flow = FindIn(primary, key, hash);
+  if (flow != kNoFlow || buckets_[primary].displaced == 0) [[likely]]
+    return flow;
+  return FindIn(SecondaryBucket(hash), key, hash);
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Snapshot: the compiled configuration, immutable. Workers pin one for a burst; the main thread
+// builds the next from the last, sharing every part that did not change, and frees the last when no
+// worker can still be reading it (worker/snapshot_publisher.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "core/network.h"
+#include "core/service.h"
+#include "core/toeplitz.h"
+
+namespace steelyard::core {
+
+struct ServiceKey {
+  net::Endpoint address;
+  net::L4Protocol protocol{};
+  friend bool operator==(const ServiceKey&, const ServiceKey&) = default;
+};
+
+struct ServiceKeyHash {
+  size_t operator()(const ServiceKey& key) const {
+    return net::AddressHash{}(key.address) + static_cast<size_t>(key.protocol);
+  }
+};
+
+using ServiceIndex = std::unordered_map<ServiceKey, ServiceSlot, ServiceKeyHash>;
+using AddressSet = std::unordered_set<net::IpAddress, net::AddressHash>;
+
+struct Snapshot {
+  uint64_t generation = 0;  // of the services
+  uint32_t worker_count = 1;
+  // Sessions that cached a next hop under another number look it up again.
+  uint32_t forwarding_generation = 1;
+  // Adding this to a `now_ns` gives the time since the Unix epoch: clocks that backends see
+  // (initial sequence numbers, timestamps) must go on rising over a restart of the box.
+  uint64_t unix_epoch_offset_ns = 0;
+  std::vector<PortInfo> ports;
+  std::shared_ptr<const Toeplitz> steering;
+  std::shared_ptr<const Network> network = std::make_shared<Network>();
+  std::shared_ptr<const ServiceIndex> index = std::make_shared<ServiceIndex>();
+  // VIPs and local addresses: TCP and UDP to these is ours.
+  std::shared_ptr<const AddressSet> own_addresses = std::make_shared<AddressSet>();
+  std::vector<std::shared_ptr<const Service>> services;  // by slot; null where unused
+
+  const Service* FindService(const net::Endpoint& address, net::L4Protocol protocol) const {
+    const auto at = index->find({address, protocol});
+    return at == index->end() ? nullptr : services[at->second].get();
+  }
+  // Null when the service is gone (its sessions may go on).
+  const Service* service(ServiceSlot slot) const {
+    return slot < services.size() ? services[slot].get() : nullptr;
+  }
+  uint32_t OwnerOf(uint32_t steering_hash) const { return steering_hash % worker_count; }
+};
+
+}  // namespace steelyard::core

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The TCP states that a balancer in the middle can tell apart, and the one table that moves between
+// them. Not an endpoint's machine (RFC 9293 section 3.3.2): it sees both sides' segments and no
+// sockets.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "net/wire.h"
+
+namespace steelyard::core {
+
+enum class Direction : uint8_t {
+  kForward = 0,  // client to backend
+  kReverse = 1,
+};
+
+enum class TcpState : uint8_t {
+  kNone,         // not TCP
+  kSynSent,      // the client's SYN
+  kSynReceived,  // the backend's SYN-ACK
+  kEstablished,  // the client's ACK of it
+  kClientFin,    // the client has closed its side
+  kBackendFin,   // the backend has
+  kTimeWait,     // both have
+  kClosed,       // RST by either
+};
+inline constexpr size_t kTcpStateCount = 8;
+
+enum class TcpEvent : uint8_t { kAck, kSyn, kSynAck, kFin, kRst };
+inline constexpr size_t kTcpEventCount = 5;
+
+constexpr TcpEvent EventOf(uint8_t tcp_flags) {
+  if (tcp_flags & net::kTcpRst) return TcpEvent::kRst;
+  if (tcp_flags & net::kTcpSyn)
+    return tcp_flags & net::kTcpAck ? TcpEvent::kSynAck : TcpEvent::kSyn;
+  return tcp_flags & net::kTcpFin ? TcpEvent::kFin : TcpEvent::kAck;
+}
+
+namespace tcp_state_internal {
+using enum TcpState;
+using Row = std::array<TcpState, kTcpEventCount>;
+// [state][direction][event]; events in the order ACK, SYN, SYN-ACK, FIN, RST.
+inline constexpr std::array<std::array<Row, 2>, kTcpStateCount> kTransitions = {{
+    {{{{kNone, kNone, kNone, kNone, kNone}}, {{kNone, kNone, kNone, kNone, kNone}}}},
+    // kSynSent
+    {{{{kSynSent, kSynSent, kSynSent, kSynSent, kClosed}},
+      {{kSynSent, kSynSent, kSynReceived, kSynSent, kClosed}}}},
+    // kSynReceived
+    {{{{kEstablished, kSynReceived, kSynReceived, kClientFin, kClosed}},
+      {{kSynReceived, kSynReceived, kSynReceived, kBackendFin, kClosed}}}},
+    // kEstablished
+    {{{{kEstablished, kEstablished, kEstablished, kClientFin, kClosed}},
+      {{kEstablished, kEstablished, kEstablished, kBackendFin, kClosed}}}},
+    // kClientFin
+    {{{{kClientFin, kClientFin, kClientFin, kClientFin, kClosed}},
+      {{kClientFin, kClientFin, kClientFin, kTimeWait, kClosed}}}},
+    // kBackendFin
+    {{{{kBackendFin, kBackendFin, kBackendFin, kTimeWait, kClosed}},
+      {{kBackendFin, kBackendFin, kBackendFin, kBackendFin, kClosed}}}},
+    // kTimeWait
+    {{{{kTimeWait, kTimeWait, kTimeWait, kTimeWait, kClosed}},
+      {{kTimeWait, kTimeWait, kTimeWait, kTimeWait, kClosed}}}},
+    // kClosed
+    {{{{kClosed, kClosed, kClosed, kClosed, kClosed}},
+      {{kClosed, kClosed, kClosed, kClosed, kClosed}}}},
+}};
+}  // namespace tcp_state_internal
+
+constexpr TcpState NextState(TcpState state, Direction direction, uint8_t tcp_flags) {
+  return tcp_state_internal::kTransitions[static_cast<size_t>(state)][static_cast<size_t>(
+      direction)][static_cast<size_t>(EventOf(tcp_flags))];
+}
+
+// A client's SYN meets a session that is over: it opens a new one (RFC 9293 section 3.10.7.4,
+// TIME-WAIT).
+constexpr bool SynReopens(TcpState state) {
+  return state == TcpState::kTimeWait || state == TcpState::kClosed;
+}
+
+constexpr std::string_view ToString(TcpState state) {
+  constexpr std::array<std::string_view, kTcpStateCount> kNames = {
+      "active",     "syn_sent",    "syn_received", "established",
+      "client_fin", "backend_fin", "time_wait",    "closed"};
+  return kNames[static_cast<size_t>(state)];
+}
+
+}  // namespace steelyard::core

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a worker keeps beside its session table: counters, a line of counters for every backend,
+// scheduler cursors. Written by the worker alone; counters may be read by anyone at any time.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/counter.h"
+#include "core/network.h"
+#include "core/service.h"
+
+namespace steelyard::core {
+
+struct alignas(64) BackendCounters {
+  Counter packets_to_backend;
+  Counter bytes_to_backend;
+  Counter packets_to_client;
+  Counter bytes_to_client;
+  Counter sessions_created;
+  Counter sessions_ended;
+
+  uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
+};
+
+// Next hops that a worker found no neighbour for: a ring that the worker fills and the main thread
+// empties. Full means that the same will be asked again by a later packet.
+class MissingNeighbours {
+ public:
+  void Add(const Neighbour& neighbour) {
+    const uint32_t head = head_.load(std::memory_order_relaxed);
+    if (head - tail_.load(std::memory_order_acquire) == kCapacity) return;
+    ring_[head % kCapacity] = neighbour;
+    head_.store(head + 1, std::memory_order_release);
+  }
+  template <typename Take>
+  void TakeAll(Take&& take) {
+    uint32_t tail = tail_.load(std::memory_order_relaxed);
+    for (const uint32_t head = head_.load(std::memory_order_acquire); tail != head; ++tail)
+      take(ring_[tail % kCapacity]);
+    tail_.store(tail, std::memory_order_release);
+  }
+
+ private:
+  static constexpr uint32_t kCapacity = 64;
+  std::array<Neighbour, kCapacity> ring_;
+  alignas(64) std::atomic<uint32_t> head_{0};
+  alignas(64) std::atomic<uint32_t> tail_{0};
+};
+
+struct WorkerState {
+  explicit WorkerState(uint64_t random_seed)
+      : backends(kMaxBackends), scheduler_cursors(kMaxServices), random(random_seed) {}
+
+  WorkerCounters counters;
+  std::vector<BackendCounters> backends;    // by BackendSlot
+  std::vector<uint32_t> scheduler_cursors;  // by ServiceSlot
+  MissingNeighbours missing_neighbours;
+  std::minstd_rand random;  // where to begin the search for a local port
+};
+
+}  // namespace steelyard::core
