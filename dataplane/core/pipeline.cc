@@ -142,8 +142,10 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
   // An earlier packet of this burst may have opened or ended this very session.
   FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
 
-  if (flow != kNoFlow && is_tcp && EventOf(parsed.tcp_flags) == TcpEvent::kSyn &&
-      DirectionOf(flow) == Direction::kForward && SynReopens(sessions_.state(flow).tcp_state)) {
+  if (flow != kNoFlow && DirectionOf(flow) == Direction::kForward &&
+      (is_tcp ? EventOf(parsed.tcp_flags) == TcpEvent::kSyn &&
+                    SynReopens(sessions_.state(flow).tcp_state)
+              : IsStale(context, flow) && !BackendKeepsSession(context, flow))) {
     EndSession(SessionOf(flow));
     flow = kNoFlow;
   }
@@ -155,9 +157,7 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
 
   FlowState& state = sessions_.state(flow);
   Verdict verdict = Verdict::kForwarded;
-  if (state.next_hop_generation != context.snapshot.forwarding_generation &&
-      !RefreshNextHop(context, flow, verdict))
-    return verdict;
+  if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   if (parsed.l3_end - net::kL3Offset > next_hop.mtu) return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
@@ -197,7 +197,21 @@ void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_
   sessions_.timers().Move(session, DeadlineMs(context.snapshot, session));
 }
 
-bool Pipeline::RefreshNextHop(const PacketContext& context, FlowRef flow, Verdict& verdict) {
+bool Pipeline::IsStale(const PacketContext& context, FlowRef flow) const {
+  return sessions_.state(flow).next_hop_generation != context.snapshot.forwarding_generation;
+}
+
+bool Pipeline::BackendKeepsSession(const PacketContext& context, FlowRef flow) const {
+  const Service* service = context.snapshot.service(sessions_.record(SessionOf(flow)).service_slot);
+  if (service == nullptr) return false;
+  for (const Backend& backend : service->backends)
+    if (backend.slot == sessions_.state(flow).backend_slot) return backend.keeps_sessions;
+  return false;
+}
+
+bool Pipeline::EnsureNextHop(const PacketContext& context, FlowRef flow, Verdict& verdict) {
+  if (!IsStale(context, flow)) [[likely]]
+    return true;
   FlowState& state = sessions_.state(flow);
   const net::IpAddress receiver =
       ForwardingModes()[state.forwarding_mode]->Receiver(sessions_, flow);
@@ -303,11 +317,9 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
   if (flow == kNoFlow) return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
-  FlowState& state = sessions_.state(flow);
+  const FlowState& state = sessions_.state(flow);
   Verdict verdict = Verdict::kForwarded;
-  if (state.next_hop_generation != context.snapshot.forwarding_generation &&
-      !RefreshNextHop(context, flow, verdict))
-    return verdict;
+  if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   TrimPadding(parsed, packet);
   if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;

@@ -79,8 +79,10 @@ class Pipeline {
 
   void TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags);
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
+  bool IsStale(const PacketContext& context, FlowRef flow) const;
+  bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
   // False: `verdict` says why there is none.
-  bool RefreshNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
+  bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   void EndSession(SessionId session);
 
   uint32_t worker_index_;

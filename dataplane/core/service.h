@@ -30,6 +30,9 @@ struct Backend {
   net::Endpoint endpoint;
   uint32_t weight = 0;     // as configured
   bool available = false;  // enabled, healthy and of weight above 0: takes new sessions
+  // Neither disabled nor down. A datagram flow moves away from a backend that does not (nothing
+  // else would ever end it); a TCP connection is its endpoints' to end.
+  bool keeps_sessions = false;
   BackendSlot slot = 0;
 };
 

@@ -244,6 +244,21 @@ void SessionTable::Remove(SessionId session) {
   ++change_count_;
 }
 
+SessionId SessionTable::FirstInUse(SessionId session, uint32_t bound) const {
+  for (; bound > 0 && session < capacity_.total(); --bound) {
+    // What a pool never handed out is not worth touching.
+    const Pool& pool = pools_[session >= capacity_.narrow];
+    if (session >= pool.never_used) {
+      session = pool.end;
+    } else if (records_[session].in_use) {
+      return session;
+    } else {
+      ++session;
+    }
+  }
+  return session;
+}
+
 SessionTable::Flow SessionTable::Describe(FlowRef flow) const {
   const auto address = [](const net::Ipv6Address& v6, bool is_v4) -> net::IpAddress {
     if (!is_v4) return v6;

@@ -86,6 +86,9 @@ class SessionTable {
   SessionRecord& record(SessionId session) { return records_[session]; }
   const SessionRecord& record(SessionId session) const { return records_[session]; }
   Flow Describe(FlowRef flow) const;
+  // For walking the table: the first session in use from `session` on, looking at no more than
+  // `bound` that are not (then the next one to go on from). capacity().total() at the end.
+  SessionId FirstInUse(SessionId session, uint32_t bound) const;
   TimerWheel& timers() { return timers_; }
 
  private:

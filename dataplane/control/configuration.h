@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Configuration: what the control plane has pushed (services, health overlay, network) and the
+// compiler from it to snapshots. Each Apply checks its whole request before it alters anything and
+// throws RequestError otherwise; then it returns the next snapshot, which shares every part that
+// did not change with the last. Main thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/slot_table.h"
+#include "core/snapshot.h"
+#include "core/worker_state.h"
+#include "dataplane.pb.h"
+
+namespace steelyard::control {
+
+class Configuration {
+ public:
+  // `workers` are asked which slots their sessions refer to; they outlive this.
+  Configuration(std::vector<core::PortInfo> ports, std::vector<const core::WorkerState*> workers,
+                uint64_t unix_epoch_offset_ns);
+
+  std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyServicesRequest& request);
+  std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyNetworkRequest& request);
+  std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyHealthRequest& request);
+  // The snapshot of what is in force now.
+  std::unique_ptr<const core::Snapshot> Current() const;
+
+  uint64_t generation() const { return current_.generation; }
+  uint64_t services_fingerprint() const { return services_fingerprint_; }
+  uint64_t health_fingerprint() const { return health_fingerprint_; }
+  uint64_t network_fingerprint() const { return network_fingerprint_; }
+
+  // Services in force, by name.
+  struct ServiceEntry {
+    v1::Service message;
+    uint64_t fingerprint = 0;
+    std::shared_ptr<const core::Service> compiled;
+  };
+  const std::map<std::string, ServiceEntry>& services() const { return services_; }
+  const core::Snapshot& current() const { return current_; }
+
+  // What the workers count for a backend, less what an earlier holder of its slot left behind.
+  struct BackendTotals {
+    uint64_t packets_to_backend = 0, bytes_to_backend = 0;
+    uint64_t packets_to_client = 0, bytes_to_client = 0;
+    uint64_t sessions_created = 0, sessions_ended = 0;
+  };
+  BackendTotals TotalsOf(core::BackendSlot slot) const;
+
+ private:
+  using Staged = std::map<std::string, ServiceEntry>;
+
+  // Names that a request under way has acquired slots for, given back if it is refused.
+  struct AcquiredSlots {
+    std::vector<std::string> services, backends;
+  };
+  ServiceEntry Compile(const v1::Service& message, const std::string& path,
+                       AcquiredSlots& acquired);
+  Staged Stage(const v1::ApplyServicesRequest& request, AcquiredSlots& acquired);
+  Staged Check(const v1::ApplyServicesRequest& request);
+  void RequireDistinctAddresses(const v1::ApplyServicesRequest& request,
+                                const Staged& staged) const;
+  void Install(ServiceEntry entry);
+  void Uninstall(const std::string& name);
+  void RebuildIndex();
+  BackendTotals SumOf(core::BackendSlot slot) const;
+
+  std::vector<const core::WorkerState*> workers_;
+  SlotTable service_slots_;
+  SlotTable backend_slots_;
+  std::map<core::BackendSlot, BackendTotals> baselines_;  // of reused slots
+
+  std::map<std::string, ServiceEntry> services_;
+  uint64_t services_fingerprint_ = 0;
+  struct HealthEntry {
+    v1::Health health;
+    uint64_t fingerprint;
+  };
+  std::map<std::string, HealthEntry> health_;  // by BackendName
+  uint64_t health_fingerprint_ = 0;
+  core::NetworkDescription network_;
+  std::map<std::string, uint64_t> network_parts_;  // fingerprints of routes and neighbours
+  uint64_t network_fingerprint_ = 0;
+
+  core::Snapshot current_;
+};
+
+}  // namespace steelyard::control

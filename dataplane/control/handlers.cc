@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/handlers.h"
+
+#include <array>
+#include <chrono>
+
+#include "control/request_error.h"
+#include "proto/convert.h"
+
+namespace steelyard::control {
+
+using v1::Request;
+using v1::Response;
+
+struct HandlerTable {
+  struct Row {
+    Request::BodyCase body;
+    void (Handlers::*handle)(const Request&, Response&);
+  };
+  static constexpr std::array kRows = {
+      Row{Request::kGetStatus, &Handlers::GetStatus},
+      Row{Request::kApplyServices, &Handlers::ApplyServices},
+      Row{Request::kApplyNetwork, &Handlers::ApplyNetwork},
+      Row{Request::kApplyHealth, &Handlers::ApplyHealth},
+      Row{Request::kGetCounters, &Handlers::GetCounters},
+      Row{Request::kLookup, &Handlers::Lookup},
+      Row{Request::kTakeMissingNeighbours, &Handlers::TakeMissingNeighbours},
+  };
+};
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+std::vector<core::PortInfo> PortsOf(const worker::Dataplane& dataplane) {
+  std::vector<core::PortInfo> ports;
+  for (const worker::Port* port : dataplane.ports)
+    ports.push_back({port->info().mac, static_cast<uint16_t>(port->info().mtu)});
+  return ports;
+}
+
+std::vector<const core::WorkerState*> StatesOf(const worker::Dataplane& dataplane) {
+  std::vector<const core::WorkerState*> states;
+  for (const worker::Worker& worker : dataplane.workers) states.push_back(worker.state);
+  return states;
+}
+
+uint64_t UnixNow() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
+}
+
+template <typename T>
+T Require(const net::Result<T>& result, const std::string& path) {
+  if (!result) throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, path, result.error().message);
+  return *result;
+}
+
+void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCounters& out) {
+  const core::WorkerCounters& counters = worker.state->counters;
+  out.set_worker(worker.index);
+  out.set_core(worker.core);
+  // Verdicts before what they are verdicts of: a burst in between shows as packets on their way.
+  for (const net::VerdictInfo& info : net::kVerdicts) {
+    v1::VerdictCount& verdict = *out.add_verdicts();
+    verdict.set_name(std::string(info.name));
+    verdict.set_drop(info.is_drop);
+    verdict.set_help(std::string(info.help));
+    verdict.set_packets(counters.verdicts[static_cast<size_t>(info.verdict)].value());
+  }
+  out.set_received_packets(counters.received_packets.value());
+  out.set_kernel_received_packets(counters.kernel_received_packets.value());
+  out.set_kernel_dropped_packets(counters.kernel_dropped_packets.value());
+  const uint64_t expired = counters.sessions_expired.value();
+  out.set_sessions_expired(expired);
+  out.set_sessions_created(counters.sessions_created.value());
+  out.set_sessions_active(out.sessions_created() - expired);
+  out.set_session_capacity(worker.sessions->capacity().total());
+  out.set_polls(counters.polls.value());
+  out.set_busy_polls(counters.busy_polls.value());
+  out.set_snapshot_generation(generation);
+}
+
+void FillPort(const worker::Port& port, v1::PortCounters& out) {
+  const worker::PortStats stats = port.ReadStats();
+  out.set_port_id(port.info().id);
+  out.set_name(port.info().name);
+  out.set_received_packets(stats.received_packets);
+  out.set_received_bytes(stats.received_bytes);
+  out.set_sent_packets(stats.sent_packets);
+  out.set_sent_bytes(stats.sent_bytes);
+  out.set_receive_missed_packets(stats.receive_missed_packets);
+  out.set_receive_errors(stats.receive_errors);
+  out.set_send_errors(stats.send_errors);
+  out.set_kernel_refused_packets(stats.kernel_refused_packets);
+}
+
+}  // namespace
+
+Handlers::Handlers(worker::Dataplane& dataplane, uint64_t unix_epoch_offset_ns)
+    : dataplane_(dataplane),
+      configuration_(PortsOf(dataplane), StatesOf(dataplane), unix_epoch_offset_ns),
+      instance_(std::random_device{}() | uint64_t{std::random_device{}()} << 32),
+      started_unix_ns_(UnixNow()) {}
+
+void Handlers::Handle(const Request& request, const Send& send) {
+  Response response;
+  response.set_id(request.id());
+  try {
+    if (request.body_case() == Request::kListSessions) return ListSessions(request, send);
+    for (const HandlerTable::Row& row : HandlerTable::kRows) {
+      if (row.body != request.body_case()) continue;
+      (this->*row.handle)(request, response);
+      return send(response);
+    }
+    throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "body", "unknown request");
+  } catch (const RequestError& error) {
+    response.clear_body();
+    *response.mutable_error() = error.ToMessage();
+    send(response);
+  }
+}
+
+// --- status and counters -----------------------------------------------------------------------
+
+void Handlers::GetStatus(const Request&, Response& response) {
+  v1::GetStatusResponse& status = *response.mutable_get_status();
+  status.set_version(STEELYARD_VERSION);
+  status.set_instance(instance_);
+  status.set_generation(configuration_.generation());
+  status.set_services_fingerprint(configuration_.services_fingerprint());
+  status.set_health_fingerprint(configuration_.health_fingerprint());
+  status.set_network_fingerprint(configuration_.network_fingerprint());
+  status.set_started_unix_ns(started_unix_ns_);
+  status.set_workers(static_cast<uint32_t>(dataplane_.workers.size()));
+  uint64_t capacity = 0;
+  for (const worker::Worker& worker : dataplane_.workers) capacity += worker.sessions->capacity().total();
+  status.set_session_capacity(capacity);
+  for (const worker::Port* port : dataplane_.ports) {
+    v1::Port& out = *status.add_ports();
+    const worker::PortInfo& info = port->info();
+    out.set_id(info.id);
+    out.set_name(info.name);
+    out.set_driver(info.driver);
+    out.set_kernel_interface(info.kernel_interface);
+    out.set_mac(net::ToString(info.mac));
+    out.set_mtu(info.mtu);
+    out.set_link_up(port->IsLinkUp());
+  }
+}
+
+void Handlers::FillService(const std::string& name, const core::Service& service,
+                           v1::ServiceCounters& out) const {
+  out.set_name(name);
+  for (const core::Backend& backend : service.backends) {
+    const Configuration::BackendTotals totals = configuration_.TotalsOf(backend.slot);
+    v1::BackendCounters& counters = *out.add_backends();
+    counters.set_address(net::ToString(backend.endpoint.address));
+    counters.set_port(backend.endpoint.port.value());
+    counters.mutable_to_backend()->set_packets(totals.packets_to_backend);
+    counters.mutable_to_backend()->set_bytes(totals.bytes_to_backend);
+    counters.mutable_to_client()->set_packets(totals.packets_to_client);
+    counters.mutable_to_client()->set_bytes(totals.bytes_to_client);
+    counters.set_sessions_active(totals.sessions_created - totals.sessions_ended);
+    counters.set_sessions_created(totals.sessions_created);
+    counters.set_available(backend.available);
+  }
+}
+
+void Handlers::GetCounters(const Request& request, Response& response) {
+  v1::GetCountersResponse& counters = *response.mutable_get_counters();
+  for (const worker::Worker& worker : dataplane_.workers)
+    FillWorker(worker, configuration_.generation(), *counters.add_workers());
+  for (const worker::Port* port : dataplane_.ports) FillPort(*port, *counters.add_ports());
+  if (request.get_counters().without_services()) return;
+  for (const auto& [name, entry] : configuration_.services())
+    FillService(name, *entry.compiled, *counters.add_services());
+}
+
+void Handlers::TakeMissingNeighbours(const Request&, Response& response) {
+  v1::TakeMissingNeighboursResponse& out = *response.mutable_take_missing_neighbours();
+  std::set<std::pair<core::PortId, net::IpAddress>> missing;
+  for (worker::Worker& worker : dataplane_.workers)
+    worker.state->missing_neighbours.TakeAll([&](const core::Neighbour& neighbour) {
+      missing.emplace(neighbour.port, neighbour.address);
+    });
+  for (const auto& [port, address] : missing) {
+    v1::Neighbour& neighbour = *out.add_missing();
+    neighbour.set_port_id(port);
+    neighbour.set_address(net::ToString(address));
+  }
+}
+
+// --- applying ----------------------------------------------------------------------------------
+
+template <typename ApplyRequest>
+void Handlers::ApplyAndPublish(const ApplyRequest& request, Response& response) {
+  const auto start = SteadyClock::now();
+  auto snapshot = configuration_.Apply(request);
+  const auto compiled = SteadyClock::now();
+  const auto report = dataplane_.snapshots->Publish(std::move(snapshot));
+  v1::ApplyResponse& apply = *response.mutable_apply();
+  apply.set_generation(configuration_.generation());
+  apply.set_compile_ns(static_cast<uint64_t>((compiled - start).count()));
+  apply.set_publish_ns(report.wait_ns);
+}
+
+void Handlers::ApplyServices(const Request& request, Response& response) {
+  ApplyAndPublish(request.apply_services(), response);
+}
+
+void Handlers::ApplyNetwork(const Request& request, Response& response) {
+  ApplyAndPublish(request.apply_network(), response);
+}
+
+void Handlers::ApplyHealth(const Request& request, Response& response) {
+  ApplyAndPublish(request.apply_health(), response);
+}
+
+// --- sessions ----------------------------------------------------------------------------------
+
+SessionSelection Handlers::SelectionOf(const v1::SessionFilter& filter) const {
+  SessionSelection selection;
+  if (!filter.service().empty()) {
+    const auto at = configuration_.services().find(filter.service());
+    if (at == configuration_.services().end())
+      throw RequestError(v1::Error::CODE_NOT_FOUND, "filter.service",
+                         "no service '" + filter.service() + "'");
+    selection.service_slot = at->second.compiled->slot;
+  }
+  if (!filter.client_prefix().empty())
+    selection.client = Require(net::ParsePrefix(filter.client_prefix()), "filter.client_prefix");
+  if (!filter.backend_address().empty())
+    selection.backend =
+        Require(net::ParseIpAddress(filter.backend_address()), "filter.backend_address");
+  if (filter.protocol() != v1::PROTOCOL_UNSPECIFIED)
+    selection.protocol = Require(proto::ToL4Protocol(filter.protocol()), "filter.protocol");
+  return selection;
+}
+
+void Handlers::Fill(const SessionView& view, uint32_t worker, v1::Session& out) const {
+  const net::FlowKey& client_flow = view.forward.key;
+  const net::FlowKey& backend_flow = view.forward.rewrite;
+  out.set_protocol(proto::FromL4Protocol(client_flow.protocol));
+  if (const core::Service* service = configuration_.current().service(view.service_slot))
+    out.set_service(service->name);
+  proto::FromEndpoint(client_flow.source, *out.mutable_client());
+  proto::FromEndpoint(client_flow.destination, *out.mutable_virtual_());
+  proto::FromEndpoint(backend_flow.source, *out.mutable_local());
+  proto::FromEndpoint(backend_flow.destination, *out.mutable_backend());
+  out.set_state(std::string(core::ToString(view.to_backend.tcp_state)));
+  out.set_idle_ms(view.idle_ms);
+  out.set_age_ms(view.age_ms);
+  out.set_expires_in_ms(view.expires_in_ms);
+  out.mutable_to_backend()->set_packets(view.to_backend.packets);
+  out.mutable_to_backend()->set_bytes(view.to_backend.bytes);
+  out.mutable_to_client()->set_packets(view.to_client.packets);
+  out.mutable_to_client()->set_bytes(view.to_client.bytes);
+  out.set_worker(worker);
+}
+
+void Handlers::ListSessions(const Request& request, const Send& send) {
+  constexpr size_t kSessionsPerResponse = 4096;
+  const SessionSelection selection = SelectionOf(request.list_sessions().filter());
+  uint64_t left = request.list_sessions().limit();
+  if (left == 0) left = UINT64_MAX;
+  for (const worker::Worker& worker : dataplane_.workers) {
+    ListSessionsTask task(dataplane_.snapshots->current(), selection,
+                          std::min<uint64_t>(kSessionsPerResponse, left));
+    while (left > 0 && !task.at_end() && worker.mailbox->Run(task)) {
+      Response response;
+      response.set_id(request.id());
+      response.set_more(true);
+      for (const SessionView& view : task.found()) {
+        if (left-- == 0) break;
+        Fill(view, worker.index, *response.mutable_list_sessions()->add_sessions());
+        if (left == 0) break;
+      }
+      task.found().clear();
+      send(response);
+    }
+  }
+  Response last;
+  last.set_id(request.id());
+  last.mutable_list_sessions();
+  send(last);
+}
+
+void Handlers::Lookup(const Request& request, Response& response) {
+  const v1::LookupRequest& lookup = request.lookup();
+  const net::FlowKey key(Require(proto::ToEndpoint(lookup.source()), "source"),
+                         Require(proto::ToEndpoint(lookup.destination()), "destination"),
+                         Require(proto::ToL4Protocol(lookup.protocol()), "protocol"));
+  if (key.source.address.family() != key.destination.address.family())
+    throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "destination",
+                       "must be of the source's address family");
+  const core::Snapshot& snapshot = dataplane_.snapshots->current();
+  const uint32_t hash = snapshot.steering->Hash(key);
+  const uint32_t owner = snapshot.OwnerOf(hash);
+  LookupTask task(snapshot, key);
+  if (!dataplane_.workers[owner].mailbox->Run(task))
+    throw RequestError(v1::Error::CODE_INTERNAL, "", "the worker has stopped");
+
+  v1::LookupResponse& out = *response.mutable_lookup();
+  out.set_worker(owner);
+  out.set_hash(hash);
+  if (task.preview.service) out.set_service(task.preview.service->name);
+  out.set_verdict(std::string(net::InfoOf(task.preview.verdict).name));
+  if (task.session) {
+    Fill(*task.session, owner, *out.mutable_session());
+    *out.mutable_backend() = out.session().backend();
+  } else if (task.preview.backend) {
+    proto::FromEndpoint(task.preview.backend->endpoint, *out.mutable_backend());
+  }
+}
+
+}  // namespace steelyard::control

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What each request of proto/dataplane.proto does. One method a request; the server calls them on
+// the main thread, one at a time. RequestError becomes the response's error, with nothing altered.
+//
+// To add a request: a message pair in the schema, a method here, and a row in the table of
+// handlers.cc.
+#pragma once
+
+#include <functional>
+#include <random>
+#include <set>
+
+#include "control/configuration.h"
+#include "control/session_tasks.h"
+#include "dataplane.pb.h"
+#include "worker/dataplane.h"
+
+namespace steelyard::control {
+
+class Handlers {
+ public:
+  // Workers run already or will; `dataplane` outlives this.
+  Handlers(worker::Dataplane& dataplane, uint64_t unix_epoch_offset_ns);
+
+  // Answers one request through `send`, called once for each response.
+  using Send = std::function<void(const v1::Response&)>;
+  void Handle(const v1::Request& request, const Send& send);
+
+ private:
+  friend struct HandlerTable;
+
+  void GetStatus(const v1::Request& request, v1::Response& response);
+  void ApplyServices(const v1::Request& request, v1::Response& response);
+  void ApplyNetwork(const v1::Request& request, v1::Response& response);
+  void ApplyHealth(const v1::Request& request, v1::Response& response);
+  void GetCounters(const v1::Request& request, v1::Response& response);
+  void Lookup(const v1::Request& request, v1::Response& response);
+  void TakeMissingNeighbours(const v1::Request& request, v1::Response& response);
+  void ListSessions(const v1::Request& request, const Send& send);
+
+  template <typename ApplyRequest>
+  void ApplyAndPublish(const ApplyRequest& request, v1::Response& response);
+  SessionSelection SelectionOf(const v1::SessionFilter& filter) const;
+  void Fill(const SessionView& view, uint32_t worker, v1::Session& out) const;
+  void FillService(const std::string& name, const core::Service& service,
+                   v1::ServiceCounters& out) const;
+
+  worker::Dataplane& dataplane_;
+  Configuration configuration_;
+  uint64_t instance_;
+  uint64_t started_unix_ns_;
+};
+
+}  // namespace steelyard::control

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/service_compiler.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "control/request_error.h"
+#include "core/forward/forwarding_mode.h"
+#include "proto/convert.h"
+
+namespace steelyard::control {
+namespace {
+
+[[noreturn]] void Refuse(const std::string& path, const std::string& message) {
+  throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, path, message);
+}
+
+template <typename T>
+T Require(const net::Result<T>& result, const std::string& path) {
+  if (!result) Refuse(path, result.error().message);
+  return *result;
+}
+
+// SCHEDULER_WEIGHTED_ROUND_ROBIN → weighted_round_robin: the registries' names are the schema's.
+std::string WordOf(const std::string& enum_name, const std::string& prefix) {
+  if (enum_name.size() <= prefix.size()) return "";
+  std::string word = enum_name.substr(prefix.size());
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return word;
+}
+
+// Session clocks are 32-bit milliseconds compared by signed difference.
+constexpr uint64_t kMaxTimeoutMs = 24ull * 3600 * 1000;
+
+core::Timeouts CompileTimeouts(const v1::Timeouts& message, const std::string& path) {
+  const std::array<uint64_t, core::kTcpStateCount> by_state = {
+      message.udp_ms(),
+      message.tcp_syn_sent_ms(),
+      message.tcp_syn_received_ms(),
+      message.tcp_established_ms(),
+      message.tcp_closing_ms(),
+      message.tcp_closing_ms(),
+      message.tcp_time_wait_ms(),
+      message.tcp_closed_ms(),
+  };
+  core::Timeouts timeouts_ms;
+  for (size_t i = 0; i < by_state.size(); ++i) {
+    if (by_state[i] == 0 || by_state[i] > kMaxTimeoutMs)
+      Refuse(path, "every timeout must be within 1 ms to 24 h");
+    timeouts_ms[i] = static_cast<uint32_t>(by_state[i]);
+  }
+  return timeouts_ms;
+}
+
+core::ClientAddressOption CompileClientAddress(const v1::ClientAddress& message,
+                                               const std::string& path) {
+  if (message.toa_kind() == 0 || message.toa_kind() > 255)
+    Refuse(path + ".toa_kind", "must be within 1 to 255");
+  return {.enabled = message.carrier() == v1::ClientAddress::CARRIER_TOA,
+          .on_syn = message.toa_on_syn(),
+          .kind = static_cast<uint8_t>(message.toa_kind())};
+}
+
+core::Backend CompileBackend(const std::string& service, const v1::Backend& message,
+                             const std::string& path, const CompileContext& context) {
+  const std::string name = BackendName(service, message.address(), message.port());
+  const v1::Health health = context.health(name);
+  const bool healthy = health == v1::HEALTH_UP || health == v1::HEALTH_UNCHECKED;
+  core::Backend backend;
+  backend.endpoint = Require(proto::ToEndpoint(message.address(), message.port()), path);
+  backend.weight = message.weight();
+  backend.available =
+      healthy && message.admin_state() == v1::ADMIN_STATE_ENABLED && message.weight() > 0;
+  backend.keeps_sessions =
+      health != v1::HEALTH_DOWN && message.admin_state() != v1::ADMIN_STATE_DISABLED;
+  backend.slot = context.backend_slot(name);
+  return backend;
+}
+
+}  // namespace
+
+std::string BackendName(const std::string& service, const std::string& address, uint32_t port) {
+  return service + " " + address + " " + std::to_string(port);
+}
+
+std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
+                                                    const std::string& path,
+                                                    const CompileContext& context) {
+  auto service = std::make_shared<core::Service>();
+  if (message.name().empty()) Refuse(path + ".name", "must not be empty");
+  service->name = message.name();
+  service->address =
+      Require(proto::ToEndpoint(message.address(), message.port()), path + ".address");
+  service->protocol = Require(proto::ToL4Protocol(message.protocol()), path + ".protocol");
+
+  const std::string mode = WordOf(v1::ForwardingMode_Name(message.mode()), "FORWARDING_MODE_");
+  service->mode = core::FindForwardingMode(mode);
+  if (service->mode == nullptr) Refuse(path + ".mode", "unknown forwarding mode");
+
+  for (int i = 0; i < message.local_addresses_size(); ++i)
+    service->local_addresses.push_back(
+        Require(net::ParseIpAddress(message.local_addresses(i)),
+                path + ".local_addresses[" + std::to_string(i) + "]"));
+  service->client_address =
+      CompileClientAddress(message.client_address(), path + ".client_address");
+  service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
+
+  service->slot = context.service_slot(message.name());
+  for (int i = 0; i < message.backends_size(); ++i) {
+    const std::string backend_path = path + ".backends[" + std::to_string(i) + "]";
+    service->backends.push_back(
+        CompileBackend(message.name(), message.backends(i), backend_path, context));
+    if (service->backends.back().endpoint.address.family() != service->address.address.family())
+      Refuse(backend_path + ".address", "must be of the service's address family");
+  }
+  // Pools may be shared by services of both families; a session borrows of its backend's.
+  std::erase_if(service->local_addresses, [&](const net::IpAddress& address) {
+    return address.family() != service->address.address.family();
+  });
+  if (service->local_addresses.empty())
+    Refuse(path + ".local_addresses", "full NAT needs one of the backends' family");
+
+  const core::SchedulerKind* scheduler =
+      core::FindSchedulerKind(WordOf(v1::Scheduler_Name(message.scheduler()), "SCHEDULER_"));
+  if (scheduler == nullptr) Refuse(path + ".scheduler", "unknown scheduler");
+  service->scheduler = scheduler->make(service->backends);
+  return service;
+}
+
+}  // namespace steelyard::control
