@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A burst: the unit of all work on a worker. Parallel arrays, so that a stage touches only what it
-// needs. Filled by worker::PortQueue::Receive, given its verdicts by Pipeline::Process, sent on by the
-// poll loop. Belongs to one worker.
+// needs. Filled by worker::PortQueue::Receive, given its verdicts by Pipeline::Process, sent on by
+// the poll loop. Belongs to one worker.
 #pragma once
 
 #include <array>

@@ -27,14 +27,14 @@ class Counter {
 
 // One worker's; written by that worker alone. Aligned so that no line is shared with another's.
 struct alignas(64) WorkerCounters {
-  Counter received_packets;         // from ports
+  Counter received_packets;  // from ports
   std::array<Counter, net::kVerdictCount> verdicts;
   Counter kernel_received_packets;  // from twins, to be sent out of the port
   Counter kernel_dropped_packets;   // of those, not sent
   Counter sessions_created;
-  Counter sessions_expired;         // removed, whatever the reason
+  Counter sessions_expired;  // removed, whatever the reason
   Counter polls;
-  Counter busy_polls;               // that received at least one packet
+  Counter busy_polls;  // that received at least one packet
 
   uint64_t sessions_active() const { return sessions_created.value() - sessions_expired.value(); }
 };
