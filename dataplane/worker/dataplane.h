@@ -6,14 +6,13 @@
 // mailbox only.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "core/burst.h"
-#include "core/counter.h"
 #include "core/session_table.h"
+#include "core/worker_state.h"
 #include "net/address.h"
 #include "worker/snapshot_publisher.h"
 #include "worker/worker_mailbox.h"
@@ -28,6 +27,7 @@ struct PortStats {
   uint64_t receive_missed_packets = 0;  // the port had no room for them: the worker was late
   uint64_t receive_errors = 0;          // refused by the driver, or by us for not being contiguous
   uint64_t send_errors = 0;
+  uint64_t kernel_refused_packets = 0;  // punted, and not accepted by the twin: it is down or gone
 };
 
 struct PortInfo {
@@ -50,11 +50,13 @@ class Port {
 
 struct Worker {
   uint32_t index = 0;
-  uint32_t core = 0;            // CPU number
-  size_t session_capacity = 0;  // both families
+  uint32_t core = 0;  // CPU number
   WorkerMailbox* mailbox = nullptr;
-  const core::WorkerCounters* counters = nullptr;  // read by any thread
-  core::SessionTable* sessions = nullptr;          // the worker's: inside a Task only
+  // Its counters and its missing neighbours are for the main thread to read, the rest is the
+  // worker's.
+  core::WorkerState* state = nullptr;
+  // The worker's: but for its capacity, inside a Task only.
+  core::SessionTable* sessions = nullptr;
 };
 
 struct Dataplane {

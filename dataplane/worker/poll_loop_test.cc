@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <random>
+#include <span>
 #include <thread>
 
 #include "worker/memory_port_queue.h"
@@ -25,9 +27,9 @@ class SteppingClock final : public Clock {
 class PollLoopTest : public testing::Test {
  protected:
   PollLoopTest()
-      : session_memory_(core::SessionTable::RequiredBytes(kCapacity)),
-        sessions_(kCapacity, session_memory_),
-        pipeline_(0, sessions_, counters_),
+      : session_lines_(core::SessionTable::RequiredBytes(kCapacity) / sizeof(CacheLine) + 1),
+        sessions_(std::as_writable_bytes(std::span(session_lines_)), kCapacity, {}),
+        pipeline_(0, sessions_, state_, clock_.NowNs()),
         loop_({.worker_index = 0,
                .ports = {&ports_[0], &ports_[1]},
                .pipeline = &pipeline_,
@@ -36,6 +38,13 @@ class PollLoopTest : public testing::Test {
                .counters = &counters_,
                .clock = &clock_}) {}
 
+  static std::unique_ptr<core::Snapshot> EmptySnapshot() {
+    auto snapshot = std::make_unique<core::Snapshot>();
+    snapshot->ports.resize(2);
+    snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
+    return snapshot;
+  }
+
   static Frame RandomFrame(std::mt19937& random) {
     Frame frame(std::uniform_int_distribution<size_t>(0, 200)(random));
     for (uint8_t& byte : frame) byte = static_cast<uint8_t>(random());
@@ -43,17 +52,21 @@ class PollLoopTest : public testing::Test {
     return frame;
   }
 
-  static constexpr core::SessionTable::Capacity kCapacity{1024, 1024};
+  struct alignas(64) CacheLine {
+    std::array<std::byte, 64> bytes{};
+  };
+  static constexpr core::SessionCapacity kCapacity{1024, 1024};
 
   BufferLedger ledger_;
   MemoryPortQueue ports_[2]{{0, ledger_}, {1, ledger_}};
-  std::vector<std::byte> session_memory_;
-  core::WorkerCounters counters_;
+  SteppingClock clock_;
+  core::WorkerState state_{1};
+  core::WorkerCounters& counters_ = state_.counters;
+  std::vector<CacheLine> session_lines_;
   core::SessionTable sessions_;
   core::Pipeline pipeline_;
-  SnapshotPublisher snapshots_{std::make_unique<core::Snapshot>(), 1};
+  SnapshotPublisher snapshots_{EmptySnapshot(), 1};
   WorkerMailbox mailbox_;
-  SteppingClock clock_;
   PollLoop loop_;
 };
 
@@ -128,8 +141,7 @@ TEST_F(PollLoopTest, PublishesAndRunsTasksWhileTrafficPasses) {
   std::thread worker([&] { loop_.Run(stop); });
   uint64_t last_polls = 0;
   for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(
-        snapshots_.Publish(std::make_unique<core::Snapshot>(), std::chrono::seconds(60)).complete);
+    ASSERT_TRUE(snapshots_.Publish(EmptySnapshot(), std::chrono::seconds(60)).complete);
     ReadCounters task(counters_);
     ASSERT_TRUE(mailbox_.Run(task));
     EXPECT_GE(task.polls, last_polls);
@@ -140,7 +152,7 @@ TEST_F(PollLoopTest, PublishesAndRunsTasksWhileTrafficPasses) {
   EXPECT_EQ(counters_.received_packets.value(), 2000u);
   ReadCounters after(counters_);
   EXPECT_FALSE(mailbox_.Run(after));
-  EXPECT_TRUE(snapshots_.Publish(std::make_unique<core::Snapshot>()).complete);
+  EXPECT_TRUE(snapshots_.Publish(EmptySnapshot()).complete);
 }
 
 }  // namespace

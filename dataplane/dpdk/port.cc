@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/port.h"
+
+#include <net/if.h>
+#include <rte_config.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "dpdk/mbuf_pool.h"
+
+namespace steelyard::dpdk {
+namespace {
+
+using net::Error;
+using net::Ok;
+using net::Result;
+using net::Status;
+
+// What an AF_XDP socket keeps beside its descriptors, in its fill and completion rings.
+constexpr uint32_t kDriverBuffers = 4096;
+
+struct KernelInterface {
+  uint32_t mtu = 0;
+  bool is_up = false;
+};
+
+Result<KernelInterface> ReadKernelInterface(const PortSpec& spec) {
+  const auto failed = [&] {
+    return Error{"port '" + spec.text + "': interface " + spec.kernel_interface + ": " +
+                 std::strerror(errno)};
+  };
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  spec.kernel_interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  KernelInterface result;
+  const bool has_mtu = ioctl(socket, SIOCGIFMTU, &request) == 0;
+  result.mtu = static_cast<uint32_t>(request.ifr_mtu);
+  const bool has_flags = has_mtu && ioctl(socket, SIOCGIFFLAGS, &request) == 0;
+  result.is_up = (request.ifr_flags & IFF_UP) != 0;
+  if (!has_flags) {
+    const Error error = failed();
+    close(socket);
+    return error;
+  }
+  close(socket);
+  return result;
+}
+
+// A packet socket's ring in slots that hold the interface's frames; some milliseconds of traffic
+// each way.
+std::string PacketSocketRing(uint32_t mtu) {
+  constexpr uint32_t kBlockBytes = 64 * 1024;
+  constexpr uint32_t kSlots = 2048;
+  return ",blocksz=" + std::to_string(std::max(kBlockBytes, FrameRoom(mtu))) +
+         ",framesz=" + std::to_string(FrameRoom(mtu)) + ",framecnt=" + std::to_string(kSlots);
+}
+
+Result<std::string> DeviceArguments(const PortSpec& spec) {
+  std::string arguments = spec.device;
+  if (!spec.arguments.empty()) arguments += "," + spec.arguments;
+  if (spec.kernel_interface.empty()) return arguments;
+  const Result<KernelInterface> interface = ReadKernelInterface(spec);
+  if (!interface) return interface.error();
+  if (!interface->is_up) {
+    return Error{"port '" + spec.text + "': interface " + spec.kernel_interface +
+                 " is down: ip link set " + spec.kernel_interface + " up"};
+  }
+  if (spec.device.starts_with("net_af_packet")) arguments += PacketSocketRing(interface->mtu);
+  return arguments;
+}
+
+// DPDK's number for the device.
+Result<uint16_t> Probe(const PortSpec& spec) {
+  uint16_t device_id;
+  if (!spec.is_pci) {
+    const Result<std::string> arguments = DeviceArguments(spec);
+    if (!arguments) return arguments.error();
+    if (rte_dev_probe(arguments->c_str()) != 0) {
+      return Error{"port '" + spec.text + "': DPDK's driver did not take '" + *arguments +
+                   "'; its message stands above"};
+    }
+  }
+  if (rte_eth_dev_get_port_by_name(spec.device.c_str(), &device_id) != 0) {
+    return Error{"port '" + spec.text + "': no Ethernet device came of it" +
+                 (spec.is_pci ? "; bind it to vfio-pci first (dpdk-devbind.py --status)" : "")};
+  }
+  return device_id;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EthernetPort>> EthernetPort::Open(const PortSpec& spec, core::PortId id,
+                                                         std::string kernel_interface) {
+  const Result<uint16_t> device_id = Probe(spec);
+  if (!device_id) return device_id.error();
+  std::unique_ptr<EthernetPort> port(new EthernetPort(spec, *device_id));
+  if (const Status status = port->ReadInfo(id, std::move(kernel_interface)); !status)
+    return status.error();
+  return port;
+}
+
+EthernetPort::~EthernetPort() {
+  if (is_started_) rte_eth_dev_stop(device_id_);
+  rte_eth_dev_close(device_id_);
+}
+
+Error EthernetPort::Failed(const std::string& what, int error) const {
+  return {"port '" + spec_.text + "': cannot " + what + ": " + rte_strerror(std::abs(error))};
+}
+
+Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
+  rte_eth_dev_info device;
+  if (const int error = rte_eth_dev_info_get(device_id_, &device); error != 0)
+    return Failed("read its capabilities", error);
+  rte_ether_addr mac;
+  if (const int error = rte_eth_macaddr_get(device_id_, &mac); error != 0)
+    return Failed("read its MAC address", error);
+  if (!rte_is_valid_assigned_ether_addr(&mac)) rte_eth_random_addr(mac.addr_bytes);
+
+  info_.id = id;
+  info_.name = spec_.device;
+  info_.driver = device.driver_name;
+  info_.kernel_interface = std::move(kernel_interface);
+  std::copy_n(mac.addr_bytes, info_.mac.bytes.size(), info_.mac.bytes.begin());
+  if (spec_.kernel_interface.empty()) {
+    uint16_t mtu = RTE_ETHER_MTU;
+    rte_eth_dev_get_mtu(device_id_, &mtu);
+    info_.mtu = mtu;
+    return Ok{};
+  }
+  const Result<KernelInterface> interface = ReadKernelInterface(spec_);
+  if (!interface) return interface.error();
+  info_.mtu = interface->mtu;
+  if (info_.mtu > device.max_mtu) {
+    return Error{"port '" + spec_.text + "': interface " + spec_.kernel_interface +
+                 " has an MTU of " + std::to_string(info_.mtu) + " and " + info_.driver +
+                 " takes at most " + std::to_string(device.max_mtu)};
+  }
+  return Ok{};
+}
+
+uint32_t EthernetPort::BufferDemand(uint16_t queue_count) const {
+  return queue_count * (uint32_t{receive_descriptors_} + send_descriptors_ +
+                        2 * KernelPath::kRingCapacity + kDriverBuffers);
+}
+
+Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels) {
+  const auto queue_count = static_cast<uint16_t>(channels.size());
+  if (const Status status = Configure(queue_count); !status) return status;
+  if (const Status status = SetUpQueues(queue_count, pool); !status) return status;
+  if (const int error = rte_eth_dev_start(device_id_); error != 0) return Failed("start", error);
+  is_started_ = true;
+  channels_ = channels;
+  for (uint16_t i = 0; i < queue_count; ++i)
+    queues_.push_back(std::make_unique<DpdkPortQueue>(device_id_, i, info_.id, *channels[i]));
+  return SetReceiveFilters();
+}
+
+Status EthernetPort::Configure(uint16_t queue_count) {
+  rte_eth_dev_info device;
+  if (const int error = rte_eth_dev_info_get(device_id_, &device); error != 0)
+    return Failed("read its capabilities", error);
+  if (queue_count > device.max_rx_queues || queue_count > device.max_tx_queues)
+    return Error{"port '" + spec_.text + "': " + info_.driver + " has fewer queues than workers"};
+  rte_eth_conf configuration{};
+  // A driver over a kernel interface takes that interface's MTU by itself.
+  if (spec_.kernel_interface.empty()) configuration.rxmode.mtu = info_.mtu;
+  configuration.txmode.offloads = device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  if (const int error = rte_eth_dev_configure(device_id_, queue_count, queue_count, &configuration);
+      error != 0)
+    return Failed("configure it", error);
+  return Ok{};
+}
+
+Status EthernetPort::SetUpQueues(uint16_t queue_count, rte_mempool* pool) {
+  if (const int error =
+          rte_eth_dev_adjust_nb_rx_tx_desc(device_id_, &receive_descriptors_, &send_descriptors_);
+      error != 0)
+    return Failed("size its queues", error);
+  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(device_id_));
+  for (uint16_t i = 0; i < queue_count; ++i) {
+    if (const int error =
+            rte_eth_rx_queue_setup(device_id_, i, receive_descriptors_, socket, nullptr, pool);
+        error != 0)
+      return Failed("set up receive queue " + std::to_string(i), error);
+    if (const int error = rte_eth_tx_queue_setup(device_id_, i, send_descriptors_, socket, nullptr);
+        error != 0)
+      return Failed("set up transmit queue " + std::to_string(i), error);
+  }
+  return Ok{};
+}
+
+// A device that cannot be told receives everything anyway: such are the ones in memory and on
+// sockets.
+Status EthernetPort::SetReceiveFilters() {
+  if (!spec_.is_pci) return Ok{};
+  rte_eth_promiscuous_disable(device_id_);
+  if (rte_eth_allmulticast_enable(device_id_) == 0) return Ok{};
+  if (const int error = rte_eth_promiscuous_enable(device_id_); error != 0)
+    return Failed("receive multicast, which IPv6 needs", error);
+  return Ok{};
+}
+
+bool EthernetPort::IsLinkUp() const {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(device_id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+worker::PortStats EthernetPort::ReadStats() const {
+  rte_eth_stats device{};
+  rte_eth_stats_get(device_id_, &device);
+  worker::PortStats stats{.received_packets = device.ipackets,
+                          .received_bytes = device.ibytes,
+                          .sent_packets = device.opackets,
+                          .sent_bytes = device.obytes,
+                          .receive_missed_packets = device.imissed,
+                          .receive_errors = device.ierrors + device.rx_nombuf,
+                          .send_errors = device.oerrors};
+  for (const auto& queue : queues_) stats.receive_errors += queue->scattered_packets();
+  for (const KernelChannel* channel : channels_)
+    stats.kernel_refused_packets += channel->refused_packets();
+  return stats;
+}
+
+}  // namespace steelyard::dpdk

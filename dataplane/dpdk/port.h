@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// EthernetPort: one DPDK Ethernet device, from its --port text to packets. Main thread only; the
+// workers hold DpdkPortQueues over its queues.
+//
+// Open finds the device and what it is like, Start gives it buffers and turns it on: between the
+// two, the process knows every port's MTU and can size its buffers. Frames are never scattered over
+// several buffers. The twin has the port's own MAC, so the port is not promiscuous; it takes all
+// multicast, because the kernel joins groups on the twin, where the device cannot see it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dpdk/dpdk_port_queue.h"
+#include "dpdk/port_spec.h"
+#include "net/result.h"
+#include "worker/dataplane.h"
+
+struct rte_mempool;
+
+namespace steelyard::dpdk {
+
+class EthernetPort final : public worker::Port {
+ public:
+  // The environment runs. `kernel_interface` is the name that the twin will have.
+  static net::Result<std::unique_ptr<EthernetPort>> Open(const PortSpec& spec, core::PortId id,
+                                                         std::string kernel_interface);
+  ~EthernetPort() override;  // stops and closes the device
+  EthernetPort(const EthernetPort&) = delete;
+  EthernetPort& operator=(const EthernetPort&) = delete;
+
+  // Buffers that the device may hold with `queue_count` queue pairs.
+  uint32_t BufferDemand(uint16_t queue_count) const;
+
+  // A queue pair for each of `channels`, in the order of workers, all receiving into `pool`.
+  net::Status Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels);
+
+  // After Start, one for each channel.
+  DpdkPortQueue& queue(uint32_t worker_index) { return *queues_[worker_index]; }
+
+  const worker::PortInfo& info() const override { return info_; }
+  bool IsLinkUp() const override;
+  worker::PortStats ReadStats() const override;
+
+ private:
+  EthernetPort(const PortSpec& spec, uint16_t device_id) : spec_(spec), device_id_(device_id) {}
+  net::Status ReadInfo(core::PortId id, std::string kernel_interface);
+  net::Status Configure(uint16_t queue_count);
+  net::Status SetUpQueues(uint16_t queue_count, rte_mempool* pool);
+  net::Status SetReceiveFilters();
+  net::Error Failed(const std::string& what, int error) const;
+
+  const PortSpec spec_;
+  const uint16_t device_id_;
+  bool is_started_ = false;
+  worker::PortInfo info_;
+  uint16_t receive_descriptors_ = 1024;
+  uint16_t send_descriptors_ = 1024;
+  std::vector<std::unique_ptr<DpdkPortQueue>> queues_;
+  std::vector<KernelChannel*> channels_;
+};
+
+}  // namespace steelyard::dpdk

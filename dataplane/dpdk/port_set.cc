@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/port_set.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "dpdk/mbuf_pool.h"
+
+namespace steelyard::dpdk {
+
+using net::Ok;
+using net::Result;
+using net::Status;
+
+Result<std::unique_ptr<PortSet>> PortSet::Open(const std::vector<PortSpec>& specs,
+                                               const std::string& twin_prefix,
+                                               uint16_t worker_count) {
+  std::unique_ptr<PortSet> set(new PortSet());
+  if (const Status status = set->OpenPorts(specs, twin_prefix); !status) return status.error();
+  const Result<rte_mempool*> pool = set->CreatePool(worker_count);
+  if (!pool) return pool.error();
+  Result<std::unique_ptr<KernelPath>> kernel_path = KernelPath::Create(*pool);
+  if (!kernel_path) return kernel_path.error();
+  set->kernel_path_ = std::move(*kernel_path);
+  for (const auto& port : set->ports_) {
+    if (const Status status = set->StartWithTwin(*port, worker_count, *pool); !status)
+      return status.error();
+  }
+  return set;
+}
+
+std::vector<worker::PortQueue*> PortSet::QueuesOf(uint32_t worker_index) {
+  std::vector<worker::PortQueue*> queues;
+  for (const auto& port : ports_) queues.push_back(&port->queue(worker_index));
+  return queues;
+}
+
+Status PortSet::OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix) {
+  for (const PortSpec& spec : specs) {
+    const auto id = static_cast<core::PortId>(ports_.size());
+    Result<std::unique_ptr<EthernetPort>> port =
+        EthernetPort::Open(spec, id, twin_prefix + std::to_string(id));
+    if (!port) return port.error();
+    ports_.push_back(std::move(*port));
+  }
+  return Ok{};
+}
+
+Result<rte_mempool*> PortSet::CreatePool(uint16_t worker_count) const {
+  uint32_t buffers = 0;
+  uint32_t largest_mtu = 0;
+  for (const auto& port : ports_) {
+    buffers += port->BufferDemand(worker_count);
+    largest_mtu = std::max(largest_mtu, port->info().mtu);
+  }
+  return CreateMbufPool(buffers, largest_mtu);
+}
+
+Status PortSet::StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mempool* pool) {
+  Result<KernelTwin> twin = KernelTwin::Open(port.info().kernel_interface, port.info().mac,
+                                             port.info().mtu, worker_count);
+  if (!twin) return twin.error();
+  std::vector<KernelChannel*> channels;
+  for (uint16_t i = 0; i < worker_count; ++i) {
+    const Result<KernelChannel*> channel = kernel_path_->AddChannel(twin->queue_fd(i));
+    if (!channel) return channel.error();
+    channels.push_back(*channel);
+  }
+  twins_.push_back(std::move(*twin));
+  return port.Start(pool, channels);
+}
+
+}  // namespace steelyard::dpdk

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/port_spec.h"
+
+#include <gtest/gtest.h>
+
+namespace steelyard::dpdk {
+namespace {
+
+TEST(PortSpec, EveryKindNamesItsDevice) {
+  struct Case {
+    const char* text;
+    const char* device;
+    const char* arguments;
+    const char* kernel_interface;
+    bool is_pci;
+  };
+  for (const Case& expected : {
+           Case{"0000:03:00.0", "0000:03:00.0", "", "", true},
+           Case{"000A:fF:1f.7", "000A:fF:1f.7", "", "", true},
+           Case{"af_xdp:eth1", "net_af_xdp5", "iface=eth1", "eth1", false},
+           Case{"af_packet:veth-a", "net_af_packet5", "iface=veth-a", "veth-a", false},
+           Case{"memif:role=client,id=0", "net_memif5", "role=client,id=0", "", false},
+           Case{"pcap:rx_pcap=/tmp/a", "net_pcap5", "rx_pcap=/tmp/a", "", false},
+           Case{"vdev:net_null0,size=64", "net_null0", "size=64", "", false},
+           Case{"vdev:net_ring0", "net_ring0", "", "", false},
+       }) {
+    const net::Result<PortSpec> spec = ParsePortSpec(expected.text, 5);
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_EQ(spec->text, expected.text);
+    EXPECT_EQ(spec->device, expected.device);
+    EXPECT_EQ(spec->arguments, expected.arguments);
+    EXPECT_EQ(spec->kernel_interface, expected.kernel_interface);
+    EXPECT_EQ(spec->is_pci, expected.is_pci);
+  }
+}
+
+TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
+  struct Case {
+    const char* text;
+    const char* why;
+  };
+  for (const Case& expected : {
+           Case{"", "not a port"},
+           Case{"eth0", "not a port"},
+           Case{"af_xpd:eth0", "not a port"},
+           Case{"0000:03:00", "not a port"},
+           Case{"0000:03:00.00", "not a port"},
+           Case{"000g:03:00.0", "not a port"},
+           Case{"af_xdp:", "network interface"},
+           Case{"af_packet:a-name-far-too-long", "network interface"},
+           Case{"af_packet:eth0,qpairs=2", "network interface"},
+           Case{"af_packet:../eth0", "network interface"},
+           Case{"memif:", "key=value"},
+           Case{"pcap:/tmp/a", "key=value"},
+           Case{"vdev:", "virtual device"},
+           Case{"vdev:,size=64", "virtual device"},
+       }) {
+    const net::Result<PortSpec> spec = ParsePortSpec(expected.text, 0);
+    ASSERT_FALSE(spec) << expected.text;
+    EXPECT_NE(spec.error().message.find("'" + std::string(expected.text) + "'"), std::string::npos);
+    EXPECT_NE(spec.error().message.find(expected.why), std::string::npos) << spec.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace steelyard::dpdk

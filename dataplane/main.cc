@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// steelyard-dataplane. Everything is made here, in the order in which it depends on each other, and
+// goes away in the reverse order: options, lock, DPDK's environment, ports, twins, workers,
+// control.
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/snapshot.h"
+#include "dpdk/eal.h"
+#include "dpdk/port_set.h"
+#include "instance_lock.h"
+#include "options.h"
+#include "worker/dataplane.h"
+#include "worker_unit.h"
+
+namespace steelyard {
+namespace {
+
+using net::Ok;
+using net::Result;
+using net::Status;
+
+std::vector<uint32_t> UsableCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<uint32_t> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  return cpus;
+}
+
+// Blocked in every thread, taken by the main one when it is ready for them.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+uint64_t NanosecondsOf(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+// Nothing is configured: the box is transparent, everything goes to the kernel and back.
+std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32_t worker_count) {
+  auto snapshot = std::make_unique<core::Snapshot>();
+  snapshot->worker_count = worker_count;
+  snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
+  snapshot->unix_epoch_offset_ns = NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME);
+  for (const auto& port : ports.ports()) {
+    snapshot->ports.push_back(
+        {.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
+  }
+  return snapshot;
+}
+
+void WaitForStopSignal(const sigset_t& signals) {
+  int signal;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+}
+
+Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
+  dpdk::EalOptions eal_options{.main_core = options.main_core,
+                               .worker_cores = options.worker_cores,
+                               .use_huge_pages = options.use_huge_pages,
+                               .memory_mib = options.memory_mib};
+  for (const dpdk::PortSpec& spec : options.ports)
+    if (spec.is_pci) eal_options.pci_addresses.push_back(spec.device);
+  return dpdk::Eal::Start(eal_options);
+}
+
+using Workers = std::vector<std::unique_ptr<WorkerUnit>>;
+
+Result<Workers> CreateWorkers(const DataplaneOptions& options) {
+  Workers workers;
+  for (const uint32_t core : options.worker_cores) {
+    Result<std::unique_ptr<WorkerUnit>> worker = WorkerUnit::Create(
+        {.index = static_cast<uint32_t>(workers.size()),
+         .core = core,
+         .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
+         .use_huge_pages = options.use_huge_pages});
+    if (!worker) return worker.error();
+    workers.push_back(std::move(*worker));
+  }
+  return workers;
+}
+
+// Returns when a stop signal has come, or with the error that kept it from serving.
+Status Serve(const DataplaneOptions& options, const worker::Dataplane& dataplane,
+             const sigset_t& stop_signals) {
+  std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n", dataplane.ports.size(),
+              dataplane.workers.size(), options.control_socket.c_str());
+  std::fflush(stdout);
+  WaitForStopSignal(stop_signals);
+  return Ok{};
+}
+
+Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::PortSet& ports,
+                      const Workers& workers, const sigset_t& stop_signals) {
+  const auto worker_count = static_cast<uint32_t>(workers.size());
+  worker::SnapshotPublisher snapshots(FirstSnapshot(ports, worker_count), worker_count);
+  worker::Dataplane dataplane{.snapshots = &snapshots};
+  for (const auto& port : ports.ports()) dataplane.ports.push_back(port.get());
+  for (const auto& worker : workers) dataplane.workers.push_back(worker->Describe());
+
+  std::atomic<bool> stop{false};
+  ports.StartKernelPath();
+  Status status = Ok{};
+  for (const auto& worker : workers)
+    if (status) status = worker->Launch(eal, ports, snapshots, stop);
+  if (status) status = Serve(options, dataplane, stop_signals);
+  stop.store(true);
+  for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);
+  ports.StopKernelPath();
+  return status;
+}
+
+Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signals) {
+  const Result<InstanceLock> lock = InstanceLock::Take(options.control_socket);
+  if (!lock) return lock.error();
+  const Result<std::unique_ptr<dpdk::Eal>> eal = StartEal(options);
+  if (!eal) return eal.error();
+  const Result<std::unique_ptr<dpdk::PortSet>> ports =
+      dpdk::PortSet::Open(options.ports, options.kernel_interface_prefix,
+                          static_cast<uint16_t>(options.worker_cores.size()));
+  if (!ports) return ports.error();
+  const Result<Workers> workers = CreateWorkers(options);
+  if (!workers) return workers.error();
+  return LaunchAndServe(options, **eal, **ports, *workers, stop_signals);
+}
+
+int Main(int argc, char** argv) {
+  const Result<ParsedOptions> parsed = ParseOptions(argc, argv, UsableCpus());
+  if (parsed) {
+    if (const auto* text = std::get_if<OptionsText>(&*parsed)) {
+      std::fputs(text->text.c_str(), stdout);
+      return 0;
+    }
+  }
+  const sigset_t stop_signals = BlockStopSignals();
+  const Status status =
+      parsed ? RunDataplane(std::get<DataplaneOptions>(*parsed), stop_signals) : parsed.error();
+  if (status) return 0;
+  std::fprintf(stderr, "steelyard-dataplane: %s\n", status.error().message.c_str());
+  return parsed ? 1 : 2;
+}
+
+}  // namespace
+}  // namespace steelyard
+
+int main(int argc, char** argv) {
+  return steelyard::Main(argc, argv);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WorkerUnit: one worker and all that it owns: session memory, state, pipeline, mailbox, loop.
+// Made, launched and joined by the main thread; in between, what Describe says is whose.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "core/pipeline.h"
+#include "core/session_table.h"
+#include "core/worker_state.h"
+#include "dpdk/eal.h"
+#include "dpdk/port_set.h"
+#include "dpdk/tsc_clock.h"
+#include "net/result.h"
+#include "session_memory.h"
+#include "worker/dataplane.h"
+#include "worker/poll_loop.h"
+
+namespace steelyard {
+
+class WorkerUnit {
+ public:
+  struct Options {
+    uint32_t index = 0;
+    uint32_t core = 0;  // CPU number
+    core::SessionCapacity capacity;
+    bool use_huge_pages = false;
+  };
+  static net::Result<std::unique_ptr<WorkerUnit>> Create(const Options& options);
+
+  worker::Worker Describe();
+
+  // Everything given outlives the run, which ends once `stop` is set.
+  net::Status Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::SnapshotPublisher& snapshots,
+                     const std::atomic<bool>& stop);
+
+ private:
+  WorkerUnit(const Options& options, SessionMemory memory, const core::HashSecret& secret,
+             uint64_t random_seed);
+
+  const Options options_;
+  SessionMemory memory_;
+  dpdk::TscClock clock_;
+  core::WorkerState state_;
+  core::SessionTable sessions_;
+  core::Pipeline pipeline_;
+  worker::WorkerMailbox mailbox_;
+  std::unique_ptr<worker::PollLoop> loop_;
+  std::function<void()> run_;
+};
+
+}  // namespace steelyard
