@@ -289,9 +289,9 @@ void Handlers::ListSessions(const Request& request, const Send& send) {
 
 void Handlers::Lookup(const Request& request, Response& response) {
   const v1::LookupRequest& lookup = request.lookup();
-  const net::FlowKey key(Require(proto::ToEndpoint(lookup.source()), "source"),
+  const net::FlowKey key{Require(proto::ToEndpoint(lookup.source()), "source"),
                          Require(proto::ToEndpoint(lookup.destination()), "destination"),
-                         Require(proto::ToL4Protocol(lookup.protocol()), "protocol"));
+                         Require(proto::ToL4Protocol(lookup.protocol()), "protocol")};
   if (key.source.address.family() != key.destination.address.family())
     throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "destination",
                        "must be of the source's address family");

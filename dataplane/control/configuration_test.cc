@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/configuration.h"
+
+#include <gtest/gtest.h>
+
+#include "control/request_error.h"
+#include "proto/fingerprint.h"
+
+namespace steelyard::control {
+namespace {
+
+v1::Service MakeService(const std::string& name, const std::string& address, uint32_t port,
+                        std::initializer_list<const char*> backends) {
+  v1::Service service;
+  service.set_name(name);
+  service.set_address(address);
+  service.set_port(port);
+  service.set_protocol(v1::PROTOCOL_TCP);
+  service.set_mode(v1::FORWARDING_MODE_FULL_NAT);
+  service.set_scheduler(v1::SCHEDULER_WEIGHTED_ROUND_ROBIN);
+  service.add_local_addresses("10.0.2.100");
+  service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_TOA);
+  service.mutable_client_address()->set_toa_kind(254);
+  v1::Timeouts& timeouts = *service.mutable_timeouts();
+  timeouts.set_tcp_syn_sent_ms(1);
+  timeouts.set_tcp_syn_received_ms(2);
+  timeouts.set_tcp_established_ms(3);
+  timeouts.set_tcp_closing_ms(4);
+  timeouts.set_tcp_time_wait_ms(5);
+  timeouts.set_tcp_closed_ms(6);
+  timeouts.set_udp_ms(7);
+  for (const char* address_text : backends) {
+    v1::Backend& backend = *service.add_backends();
+    backend.set_address(address_text);
+    backend.set_port(80);
+    backend.set_weight(1);
+    backend.set_admin_state(v1::ADMIN_STATE_ENABLED);
+  }
+  return service;
+}
+
+class ConfigurationTest : public testing::Test {
+ protected:
+  std::unique_ptr<const core::Snapshot> Replace(std::vector<v1::Service> services) {
+    v1::ApplyServicesRequest request;
+    request.set_generation(++generation_);
+    request.set_replace(true);
+    for (const v1::Service& service : services) *request.add_services() = service;
+    return configuration_.Apply(request);
+  }
+
+  std::unique_ptr<const core::Snapshot> SetHealth(const std::string& service,
+                                                  const std::string& address, v1::Health health) {
+    v1::ApplyHealthRequest request;
+    v1::BackendHealth& entry = *request.add_health();
+    entry.set_service(service);
+    entry.set_address(address);
+    entry.set_port(80);
+    entry.set_health(health);
+    return configuration_.Apply(request);
+  }
+
+  static const core::Service* Find(const core::Snapshot& snapshot, const char* address) {
+    return snapshot.FindService({*net::ParseIpAddress(address), net::Be16(80)},
+                                net::L4Protocol::kTcp);
+  }
+
+  // The code of the refusal, with the guarantee that nothing changed.
+  template <typename Request>
+  std::string Refusal(const Request& request) {
+    const uint64_t services = configuration_.services_fingerprint();
+    const uint64_t network = configuration_.network_fingerprint();
+    const uint64_t generation = configuration_.generation();
+    try {
+      configuration_.Apply(request);
+    } catch (const RequestError& error) {
+      EXPECT_EQ(configuration_.services_fingerprint(), services);
+      EXPECT_EQ(configuration_.network_fingerprint(), network);
+      EXPECT_EQ(configuration_.generation(), generation);
+      return error.ToMessage().path();
+    }
+    return "accepted";
+  }
+
+  core::WorkerState worker_{1};
+  Configuration configuration_{{core::PortInfo{}, core::PortInfo{}}, {&worker_}, 0};
+  uint64_t generation_ = 0;
+};
+
+TEST_F(ConfigurationTest, ServiceIsFoundByItsAddress) {
+  const auto snapshot = Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2"}),
+                                 MakeService("b", "10.0.1.2", 80, {"10.0.2.1"})});
+  ASSERT_NE(Find(*snapshot, "10.0.1.1"), nullptr);
+  EXPECT_EQ(Find(*snapshot, "10.0.1.1")->name, "a");
+  EXPECT_EQ(Find(*snapshot, "10.0.1.2")->name, "b");
+  EXPECT_EQ(Find(*snapshot, "10.0.1.3"), nullptr);
+  EXPECT_TRUE(snapshot->own_addresses->contains(*net::ParseIpAddress("10.0.2.100")));
+}
+
+TEST_F(ConfigurationTest, TimeoutsReachTheirStates) {
+  const auto snapshot = Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1"})});
+  const core::Timeouts& timeouts_ms = Find(*snapshot, "10.0.1.1")->timeouts_ms;
+  const auto of = [&](core::TcpState state) { return timeouts_ms[static_cast<size_t>(state)]; };
+  EXPECT_EQ(of(core::TcpState::kNone), 7u);
+  EXPECT_EQ(of(core::TcpState::kSynSent), 1u);
+  EXPECT_EQ(of(core::TcpState::kSynReceived), 2u);
+  EXPECT_EQ(of(core::TcpState::kEstablished), 3u);
+  EXPECT_EQ(of(core::TcpState::kClientFin), 4u);
+  EXPECT_EQ(of(core::TcpState::kBackendFin), 4u);
+  EXPECT_EQ(of(core::TcpState::kTimeWait), 5u);
+  EXPECT_EQ(of(core::TcpState::kClosed), 6u);
+}
+
+TEST_F(ConfigurationTest, FingerprintIsTheSumOfTheServices) {
+  const v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  v1::Service b = MakeService("b", "10.0.1.2", 80, {"10.0.2.1"});
+  Replace({a, b});
+  EXPECT_EQ(configuration_.services_fingerprint(), proto::Fingerprint(a) + proto::Fingerprint(b));
+  b.mutable_backends(0)->set_weight(7);
+  Replace({b});
+  EXPECT_EQ(configuration_.services_fingerprint(), proto::Fingerprint(b));
+  Replace({});
+  EXPECT_EQ(configuration_.services_fingerprint(), 0u);
+}
+
+TEST_F(ConfigurationTest, UnchangedServicesAreShared) {
+  v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  const v1::Service b = MakeService("b", "10.0.1.2", 80, {"10.0.2.1"});
+  const auto before = Replace({a, b});
+  a.mutable_backends(0)->set_weight(5);
+  v1::ApplyServicesRequest request;
+  request.set_base_generation(generation_);
+  request.set_generation(++generation_);
+  *request.add_services() = a;
+  const auto after = configuration_.Apply(request);
+  EXPECT_NE(Find(*before, "10.0.1.1"), Find(*after, "10.0.1.1"));
+  EXPECT_EQ(Find(*before, "10.0.1.2"), Find(*after, "10.0.1.2"));
+  EXPECT_EQ(Find(*before, "10.0.1.1")->backends[0].slot,
+            Find(*after, "10.0.1.1")->backends[0].slot);
+}
+
+TEST_F(ConfigurationTest, RemovingTheLastBackendEmptiesTheService) {
+  Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1"})});
+  const auto snapshot = Replace({MakeService("a", "10.0.1.1", 80, {})});
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends.empty());
+}
+
+TEST_F(ConfigurationTest, BadRequestsNameTheFieldAndChangeNothing) {
+  Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1"})});
+  const auto refusal_of = [&](auto&& spoil) {
+    v1::ApplyServicesRequest request;
+    request.set_base_generation(generation_);
+    request.set_generation(generation_ + 1);
+    *request.add_services() = MakeService("good", "10.0.1.8", 80, {"10.0.2.9"});
+    *request.add_services() = MakeService("bad", "10.0.1.9", 80, {"10.0.2.9"});
+    spoil(*request.mutable_services(1));
+    return Refusal(request);
+  };
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("x"); }), "services[1].address");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_port(70000); }), "services[1].address");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_protocol(); }), "services[1].protocol");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_mode(); }), "services[1].mode");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_scheduler(); }), "services[1].scheduler");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_local_addresses(); }),
+            "services[1].local_addresses");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_timeouts(); }), "services[1].timeouts");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.mutable_backends(0)->set_address("2001:db8::1"); }),
+            "services[1].backends[0].address");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_name("good"); }), "services[1].name");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.8"); }), "services");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.1"); }), "services");
+  EXPECT_EQ(refusal_of([](v1::Service&) {}), "accepted");
+}
+
+TEST_F(ConfigurationTest, AddressMayMoveBetweenServicesInOneRequest) {
+  Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1"})});
+  v1::ApplyServicesRequest request;
+  request.set_base_generation(generation_);
+  request.set_generation(++generation_);
+  request.add_removed("a");
+  *request.add_services() = MakeService("b", "10.0.1.1", 80, {"10.0.2.1"});
+  EXPECT_EQ(Find(*configuration_.Apply(request), "10.0.1.1")->name, "b");
+}
+
+TEST_F(ConfigurationTest, WrongBaseIsAConflict) {
+  Replace({});
+  v1::ApplyServicesRequest request;
+  request.set_base_generation(generation_ + 5);
+  EXPECT_EQ(Refusal(request), "base_generation");
+}
+
+TEST_F(ConfigurationTest, HealthIsLaidOverTheServices) {
+  const v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2"});
+  SetHealth("a", "10.0.2.1", v1::HEALTH_UNKNOWN);
+  auto snapshot = Replace({a});
+  EXPECT_FALSE(Find(*snapshot, "10.0.1.1")->backends[0].available);
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends[1].available);
+  snapshot = SetHealth("a", "10.0.2.1", v1::HEALTH_UP);
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends[0].available);
+  const uint32_t forwarding_generation = snapshot->forwarding_generation;
+  snapshot = SetHealth("a", "10.0.2.1", v1::HEALTH_DOWN);
+  EXPECT_FALSE(Find(*snapshot, "10.0.1.1")->backends[0].keeps_sessions);
+  EXPECT_GT(snapshot->forwarding_generation, forwarding_generation);
+  // It stays over the services when they change, and never becomes part of them.
+  snapshot = Replace({a});
+  EXPECT_FALSE(Find(*snapshot, "10.0.1.1")->backends[0].available);
+  EXPECT_EQ(configuration_.services_fingerprint(), proto::Fingerprint(a));
+  snapshot = SetHealth("a", "10.0.2.1", v1::HEALTH_UNSPECIFIED);
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends[0].available);
+  EXPECT_EQ(configuration_.health_fingerprint(), 0u);
+}
+
+TEST_F(ConfigurationTest, AdminStateAndWeightDecideWhoTakesSessions) {
+  v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2", "10.0.2.3"});
+  a.mutable_backends(0)->set_admin_state(v1::ADMIN_STATE_DRAINING);
+  a.mutable_backends(1)->set_admin_state(v1::ADMIN_STATE_DISABLED);
+  a.mutable_backends(2)->set_weight(0);
+  const auto snapshot = Replace({a});
+  const auto& backends = Find(*snapshot, "10.0.1.1")->backends;
+  for (const core::Backend& backend : backends) EXPECT_FALSE(backend.available);
+  EXPECT_TRUE(backends[0].keeps_sessions);
+  EXPECT_FALSE(backends[1].keeps_sessions);
+  EXPECT_TRUE(backends[2].keeps_sessions);
+}
+
+TEST_F(ConfigurationTest, NetworkIsAppliedWholeOrNotAtAll) {
+  v1::ApplyNetworkRequest request;
+  v1::Route& route = *request.add_routes();
+  route.set_prefix("10.0.2.0/24");
+  route.add_gateways()->set_port_id(1);
+  v1::Neighbour& neighbour = *request.add_neighbours();
+  neighbour.set_port_id(1);
+  neighbour.set_address("10.0.2.1");
+  neighbour.set_mac("02:00:00:00:00:01");
+  const auto snapshot = configuration_.Apply(request);
+  EXPECT_EQ(snapshot->network->Find(*net::ParseIpAddress("10.0.2.1"), 0).outcome,
+            core::Network::Outcome::kFound);
+  EXPECT_EQ(configuration_.network_fingerprint(),
+            proto::Fingerprint(route) + proto::Fingerprint(neighbour));
+
+  v1::ApplyNetworkRequest bad;
+  bad.add_removed_routes("10.0.2.0/24");
+  bad.add_routes()->set_prefix("10.0.3.0/24");
+  bad.mutable_routes(0)->add_gateways()->set_port_id(2);
+  EXPECT_EQ(Refusal(bad), "routes[0].gateways[0].port_id");
+  bad.mutable_routes(0)->set_prefix("10.0.3.1/24");
+  bad.mutable_routes(0)->mutable_gateways(0)->set_port_id(0);
+  EXPECT_EQ(Refusal(bad), "routes[0].prefix");
+
+  v1::ApplyNetworkRequest removal;
+  *removal.add_removed_neighbours() = neighbour;
+  EXPECT_EQ(
+      configuration_.Apply(removal)->network->Find(*net::ParseIpAddress("10.0.2.1"), 0).outcome,
+      core::Network::Outcome::kNoNeighbour);
+  EXPECT_EQ(configuration_.network_fingerprint(), proto::Fingerprint(route));
+}
+
+TEST_F(ConfigurationTest, BackendThatComesBackFindsItsSlotAndSessions) {
+  const v1::Service with = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  const v1::Service without = MakeService("a", "10.0.1.1", 80, {});
+  const core::BackendSlot slot = Find(*Replace({with}), "10.0.1.1")->backends[0].slot;
+  worker_.backends[slot].sessions_created.Add(1);
+  Replace({without});
+  EXPECT_EQ(Find(*Replace({with}), "10.0.1.1")->backends[0].slot, slot);
+  EXPECT_EQ(configuration_.TotalsOf(slot).sessions_created, 1u);
+}
+
+}  // namespace
+}  // namespace steelyard::control
