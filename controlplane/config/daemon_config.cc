@@ -58,8 +58,10 @@ const FieldTable<DaemonConfig> kDaemonConfig = {
 
 DaemonConfigReading ParseDaemonConfig(const std::string& yaml) {
   DaemonConfigReading reading;
-  const std::optional<YamlValue> root = ParseYaml(yaml, reading);
-  if (root && !root->IsNothing()) ReadMessage(*root, kDaemonConfig, reading.config);
+  const YamlDocument document(yaml, reading.faults);
+  if (document.root() == nullptr) return reading;
+  const YamlValue root(document, reading);
+  if (!root.IsNothing()) ReadMessage(root, kDaemonConfig, reading.config);
   return reading;
 }
 

@@ -79,12 +79,13 @@ bool IsUnread(const std::set<std::string, std::less<>>& faulty, std::string_view
 
 DeclaredState ParseDeclaredState(const std::string& yaml) {
   DeclaredState declared;
-  const std::optional<YamlValue> root = ParseYaml(yaml, declared);
-  if (!root) return declared;
-  if (root->IsNothing())
-    root->Fail("the file is empty; a state without services is written `services: []`");
+  const YamlDocument document(yaml, declared.faults);
+  if (document.root() == nullptr) return declared;
+  const YamlValue root(document, declared);
+  if (root.IsNothing())
+    root.Fail("the file is empty; a state without services is written `services: []`");
   else
-    ReadMessage(*root, kDesiredState, declared.state);
+    ReadMessage(root, kDesiredState, declared.state);
   return declared;
 }
 

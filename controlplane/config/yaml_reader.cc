@@ -15,10 +15,6 @@
 namespace steelyard::controlplane {
 namespace {
 
-Position At(const YAML::Mark& mark) {
-  return mark.is_null() ? Position{} : Position{mark.line + 1, mark.column + 1};
-}
-
 constexpr size_t kMaxShownLength = 100;
 
 bool IsPrintable(char c) {
@@ -37,22 +33,18 @@ std::string Quoted(std::string_view text) {
   return '"' + Shown(text) + '"';
 }
 
-std::string Describe(const YAML::Node& node) {
-  switch (node.Type()) {
-    case YAML::NodeType::Scalar:
-      return Quoted(node.Scalar());
-    case YAML::NodeType::Sequence:
+std::string Describe(const YamlNode& node) {
+  switch (node.kind) {
+    case YamlNode::Kind::kScalar:
+      return Quoted(node.text);
+    case YamlNode::Kind::kList:
       return "a list";
-    case YAML::NodeType::Map:
+    case YamlNode::Kind::kMap:
       return "a map";
-    default:
-      return "nothing";
+    case YamlNode::Kind::kNothing:
+      break;
   }
-}
-
-// A quoted scalar is text, whatever it looks like.
-bool IsPlain(const YAML::Node& node) {
-  return node.Tag() != "!";
+  return "nothing";
 }
 
 size_t EditDistance(std::string_view a, std::string_view b) {
@@ -93,8 +85,8 @@ std::string NotWithin(const std::string& value, const std::string& min, const st
 
 }  // namespace
 
-YamlValue::YamlValue(YAML::Node node, std::string path, Position position, Reading& reading)
-    : node_(std::move(node)), path_(std::move(path)), position_(position), reading_(&reading) {
+YamlValue::YamlValue(const YamlNode& node, std::string path, Position position, Reading& reading)
+    : node_(&node), path_(std::move(path)), position_(position), reading_(&reading) {
   reading_->source_map.Set(path_, position_);
 }
 
@@ -110,15 +102,9 @@ std::string YamlValue::KeyPath(std::string_view key) const {
   return (path_.empty() ? "" : path_ + '.').append(key);
 }
 
-YamlValue YamlValue::Child(const YAML::Node& node, std::string path, const YAML::Node& key) const {
-  // The parser places an absent value at whatever comes next.
-  const Position position = At(node.IsNull() ? key.Mark() : node.Mark());
-  return YamlValue(node, std::move(path), position, *reading_);
-}
-
 std::optional<std::string> YamlValue::Scalar(std::string_view expected) const {
-  if (node_.IsScalar()) return node_.Scalar();
-  Fail("expected " + std::string(expected) + ", found " + Describe(node_));
+  if (node_->kind == YamlNode::Kind::kScalar) return node_->text;
+  Fail("expected " + std::string(expected) + ", found " + Describe(*node_));
   return std::nullopt;
 }
 
@@ -137,8 +123,8 @@ std::optional<uint64_t> YamlValue::Number(Range range) const {
     return c >= '0' && c <= '9';
   });
   const bool octal_look = text->size() > 1 && text->front() == '0';
-  if (!IsPlain(node_) || !digits_only || octal_look) {
-    Fail("expected a whole number, found " + Describe(node_));
+  if (node_->quoted || !digits_only || octal_look) {
+    Fail("expected a whole number, found " + Describe(*node_));
     return std::nullopt;
   }
   uint64_t number = 0;
@@ -164,9 +150,9 @@ std::optional<uint64_t> YamlValue::DurationMs(Range range) const {
 std::optional<bool> YamlValue::Bool() const {
   const std::optional<std::string> text = Scalar("true or false");
   if (!text) return std::nullopt;
-  if (IsPlain(node_) && *text == "true") return true;
-  if (IsPlain(node_) && *text == "false") return false;
-  Fail("expected true or false, found " + Describe(node_));
+  if (!node_->quoted && *text == "true") return true;
+  if (!node_->quoted && *text == "false") return false;
+  Fail("expected true or false, found " + Describe(*node_));
   return std::nullopt;
 }
 
@@ -181,53 +167,40 @@ std::optional<int> YamlValue::Enum(const google::protobuf::EnumDescriptor& type)
 }
 
 void YamlValue::ForEachItem(const std::function<void(const YamlValue&)>& read) const {
-  if (!node_.IsSequence()) return Fail("expected a list, found " + Describe(node_));
-  size_t index = 0;
-  for (const YAML::Node& item : node_)
-    read(Child(item, path_ + '[' + std::to_string(index++) + ']', item));
+  if (node_->kind != YamlNode::Kind::kList)
+    return Fail("expected a list, found " + Describe(*node_));
+  for (size_t i = 0; i < node_->children.size(); ++i) {
+    const YamlNode& item = *node_->children[i];
+    read(YamlValue(item, path_ + '[' + std::to_string(i) + ']', item.position, *reading_));
+  }
 }
 
 void YamlValue::ForEachKey(const std::vector<YamlKey>& keys,
                            const std::function<void(size_t, const YamlValue&)>& read) const {
-  if (!node_.IsMap()) return Fail("expected a map, found " + Describe(node_));
+  if (node_->kind != YamlNode::Kind::kMap) return Fail("expected a map, found " + Describe(*node_));
   std::vector<bool> seen(keys.size());
-  for (const auto& entry : node_) {
-    const Position position = At(entry.first.Mark());
-    if (!entry.first.IsScalar()) {
-      FailAt(position, path_, "expected a key, found " + Describe(entry.first));
-      continue;
-    }
-    const std::string name = Shown(entry.first.Scalar());
-    const auto known = std::find_if(keys.begin(), keys.end(),
-                                    [&](const YamlKey& key) { return key.name == name; });
-    const auto index = static_cast<size_t>(known - keys.begin());
-    if (known == keys.end()) {
-      FailAt(position, KeyPath(name), UnknownKey(name, keys));
-    } else if (seen[index]) {
-      FailAt(position, KeyPath(name), "this key stands here twice");
-    } else {
-      seen[index] = true;
-      read(index, Child(entry.second, KeyPath(name), entry.first));
-    }
-  }
+  for (size_t i = 0; i + 1 < node_->children.size(); i += 2)
+    ReadEntry(*node_->children[i], *node_->children[i + 1], keys, seen, read);
   for (size_t i = 0; i < keys.size(); ++i)
     if (keys[i].required && !seen[i])
       FailAt(position_, KeyPath(keys[i].name), "this key is required");
 }
 
-std::optional<YamlValue> ParseYaml(const std::string& text, Reading& reading) {
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      reading.faults.push_back({At(documents[1].Mark()), "", "the file holds several documents"});
-      return std::nullopt;
-    }
-    const YAML::Node root = documents.empty() ? YAML::Node(YAML::NodeType::Null) : documents[0];
-    return YamlValue(root, "", documents.empty() ? Position{} : At(root.Mark()), reading);
-  } catch (const YAML::Exception& error) {
-    reading.faults.push_back({At(error.mark), "", "not YAML: " + error.msg});
-    return std::nullopt;
-  }
+void YamlValue::ReadEntry(const YamlNode& key, const YamlNode& value,
+                          const std::vector<YamlKey>& keys, std::vector<bool>& seen,
+                          const std::function<void(size_t, const YamlValue&)>& read) const {
+  if (key.kind != YamlNode::Kind::kScalar)
+    return FailAt(key.position, path_, "expected a key, found " + Describe(key));
+  const std::string name = Shown(key.text);
+  const auto known = std::find_if(keys.begin(), keys.end(),
+                                  [&](const YamlKey& candidate) { return candidate.name == name; });
+  const auto index = static_cast<size_t>(known - keys.begin());
+  if (known == keys.end()) return FailAt(key.position, KeyPath(name), UnknownKey(name, keys));
+  if (seen[index]) return FailAt(key.position, KeyPath(name), "this key stands here twice");
+  seen[index] = true;
+  // The parser places an absent value at whatever comes next.
+  const bool absent = value.kind == YamlNode::Kind::kNothing;
+  read(index, YamlValue(value, KeyPath(name), absent ? key.position : value.position, *reading_));
 }
 
 net::Result<std::string> ReadFile(const std::string& path) {

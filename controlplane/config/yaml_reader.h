@@ -11,7 +11,6 @@
 
 #include <google/protobuf/generated_enum_reflection.h>
 #include <google/protobuf/repeated_ptr_field.h>
-#include <yaml-cpp/yaml.h>
 
 #include <functional>
 #include <optional>
@@ -21,6 +20,7 @@
 
 #include "controlplane/config/bounds.h"
 #include "controlplane/config/source_map.h"
+#include "controlplane/config/yaml_document.h"
 #include "net/result.h"
 
 namespace steelyard::controlplane {
@@ -41,9 +41,11 @@ struct YamlKey {
 // why.
 class YamlValue {
  public:
-  YamlValue(YAML::Node node, std::string path, Position position, Reading& reading);
+  // The root. An error in the document has been noted by then: only for one that has a root.
+  YamlValue(const YamlDocument& document, Reading& reading)
+      : YamlValue(*document.root(), "", document.root()->position, reading) {}
 
-  bool IsNothing() const { return node_.IsNull(); }  // empty, or ~
+  bool IsNothing() const { return node_->kind == YamlNode::Kind::kNothing; }  // empty, or ~
   void Fail(std::string message) const;
 
   std::optional<std::string> Text() const;
@@ -57,20 +59,19 @@ class YamlValue {
                   const std::function<void(size_t, const YamlValue&)>& read) const;
 
  private:
+  YamlValue(const YamlNode& node, std::string path, Position position, Reading& reading);
+  void ReadEntry(const YamlNode& key, const YamlNode& value, const std::vector<YamlKey>& keys,
+                 std::vector<bool>& seen,
+                 const std::function<void(size_t, const YamlValue&)>& read) const;
   std::optional<std::string> Scalar(std::string_view expected) const;
-  YamlValue Child(const YAML::Node& node, std::string path, const YAML::Node& key) const;
   void FailAt(Position position, std::string path, std::string message) const;
   std::string KeyPath(std::string_view key) const;
 
-  YAML::Node node_;
+  const YamlNode* node_;
   std::string path_;
   Position position_;
   Reading* reading_;
 };
-
-// The text's only document, or nothing with the faults noted: bad syntax, several documents. A
-// document without content is a value that is nothing.
-std::optional<YamlValue> ParseYaml(const std::string& text, Reading& reading);
 
 net::Result<std::string> ReadFile(const std::string& path);
 

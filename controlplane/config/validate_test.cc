@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/config/validate.h"
+
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "controlplane/config/test_states.h"
+
+namespace steelyard::controlplane {
+namespace {
+
+std::string Text(const std::vector<v1::Violation>& violations) {
+  std::string text;
+  for (const v1::Violation& violation : violations)
+    text += violation.path() + ": " + violation.message() + '\n';
+  return text;
+}
+
+// One way to spoil GoodState() and everything that must be said about it.
+struct BadState {
+  const char* what;
+  std::function<void(v1::DesiredState&)> spoil;
+  std::string violations;
+};
+
+void PrintTo(const BadState& bad, std::ostream* out) {
+  *out << bad.what;
+}
+
+class Bad : public testing::TestWithParam<BadState> {};
+
+TEST_P(Bad, IsNamedWithItsPath) {
+  v1::DesiredState state = GoodState();
+  GetParam().spoil(state);
+  EXPECT_EQ(Text(Validate(state)), GetParam().violations);
+}
+
+using S = v1::DesiredState&;
+v1::Service& Web(S state) {
+  return *state.mutable_services(0);
+}
+v1::Backend& First(S state) {
+  return *Web(state).mutable_backends(0);
+}
+v1::HealthCheck& Check(S state) {
+  v1::HealthCheck& check = *Web(state).mutable_health_check();
+  if (check.type() == v1::HealthCheck::TYPE_UNSPECIFIED) check.set_type(v1::HealthCheck::TYPE_HTTP);
+  return check;
+}
+v1::ClientAddress& Client(S state) {
+  return *Web(state).mutable_client_address();
+}
+
+const std::string kName =
+    "services[0].name: a name is at most 63 letters, digits, dots, underscores and dashes\n";
+const std::string kHttpOnly = "belongs to type http\n";
+const std::string kVisible = "only visible ASCII characters may stand here\n";
+
+const BadState kBadStates[] = {
+    {"name missing", [](S s) { Web(s).clear_name(); },
+     "services[0].name: a service needs a name\n"},
+    {"name with a space", [](S s) { Web(s).set_name("a b"); }, kName},
+    {"name too long", [](S s) { Web(s).set_name(std::string(64, 'a')); }, kName},
+    {"name twice", [](S s) { Web(s).set_name("web6"); },
+     "services[1].name: \"web6\" is already the name of services[0]\n"},
+    {"address of no form", [](S s) { Web(s).set_address("10.0.1"); },
+     "services[0].address: '10.0.1' is not an IPv4 or IPv6 address\n"},
+    {"address missing", [](S s) { First(s).clear_address(); },
+     "services[0].backends[0].address: '' is not an IPv4 or IPv6 address\n"},
+    {"multicast VIP", [](S s) { Web(s).set_address("224.0.0.1"); },
+     "services[0].address: 224.0.0.1 is not a unicast address of a host\n"},
+    {"link-local VIP", [](S s) { s.mutable_services(1)->set_address("fe80::1"); },
+     "services[1].address: fe80::1 is link-local: without its link it says no place\n"},
+    {"port 0", [](S s) { Web(s).set_port(0); }, "services[0].port: 0 is not within 1 to 65535\n"},
+    {"port 70000", [](S s) { First(s).set_port(70000); },
+     "services[0].backends[0].port: 70000 is not within 1 to 65535\n"},
+    {"protocol missing", [](S s) { Web(s).clear_protocol(); },
+     "services[0].protocol: must be one of tcp, udp\n"},
+    {"unknown protocol", [](S s) { Web(s).set_protocol(static_cast<v1::Protocol>(132)); },
+     "services[0].protocol: 132 is not one of tcp, udp\n"},
+    {"unknown mode", [](S s) { Web(s).set_mode(static_cast<v1::ForwardingMode>(99)); },
+     "services[0].mode: 99 is not one of full_nat\n"},
+    {"unknown scheduler", [](S s) { Web(s).set_scheduler(static_cast<v1::Scheduler>(9)); },
+     "services[0].scheduler: 9 is not one of weighted_round_robin, weighted_least_connections, "
+     "maglev\n"},
+    {"VIP and port twice",
+     [](S s) {
+       *s.add_services() = Web(s);
+       s.mutable_services(2)->set_name("again");
+     },
+     "services[2].address: 10.0.1.10:80/tcp is already the place of services[0] (web)\n"},
+    {"backend twice", [](S s) { Web(s).mutable_backends(1)->set_address("10.0.2.11"); },
+     "services[0].backends[1].address: 10.0.2.11:80 is already backends[0] of this service\n"},
+    {"backend of the other family", [](S s) { First(s).set_address("fd00:2::11"); },
+     "services[0].backends[0].address: fd00:2::11 is IPv6 and the service's address is IPv4\n"},
+    {"backend is the VIP", [](S s) { First(s).set_address("10.0.1.10"); },
+     "services[0].backends[0].address: the service's own address cannot be its backend\n"},
+    {"weight too large", [](S s) { First(s).set_weight(65536); },
+     "services[0].backends[0].weight: 65536 is not within 0 to 65535\n"},
+    {"unknown admin state", [](S s) { First(s).set_admin_state(static_cast<v1::AdminState>(7)); },
+     "services[0].backends[0].admin_state: 7 is not one of enabled, draining, disabled\n"},
+    {"no local address", [](S s) { s.clear_local_addresses(); },
+     "services[0].local_addresses: full NAT to IPv4 backends needs a local address of that "
+     "family\n"
+     "services[1].local_addresses: full NAT to IPv6 backends needs a local address of that "
+     "family\n"},
+    {"own local addresses of the wrong family",
+     [](S s) { Web(s).add_local_addresses("fd00:2::101"); },
+     "services[0].local_addresses: full NAT to IPv4 backends needs a local address of that "
+     "family\n"},
+    {"local address twice", [](S s) { s.add_local_addresses("FD00:2:0::100"); },
+     "local_addresses[2]: FD00:2:0::100 stands in this list twice\n"},
+    {"local address of no form", [](S s) { s.add_local_addresses("10.0.2.0/24"); },
+     "local_addresses[2]: '10.0.2.0/24' is not an IPv4 or IPv6 address\n"},
+    {"VIP is a local address of a later service",
+     [](S s) { s.mutable_services(1)->add_local_addresses("10.0.1.10"); },
+     "services[1].local_addresses: full NAT to IPv6 backends needs a local address of that "
+     "family\n"
+     "services[0].address: 10.0.1.10 is a local address too\n"},
+    {"toa over udp",
+     [](S s) {
+       Web(s).set_protocol(v1::PROTOCOL_UDP);
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_TOA);
+     },
+     "services[0].client_address.carrier: toa is a TCP option: a udp service cannot carry it\n"},
+    {"kind without toa",
+     [](S s) {
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_NONE);
+       Client(s).set_toa_kind(254);
+       Client(s).set_toa_on_syn(true);
+     },
+     "services[0].client_address.toa_kind: belongs to carrier toa\n"
+     "services[0].client_address.toa_on_syn: belongs to carrier toa\n"},
+    {"kind of the timestamps", [](S s) { Client(s).set_toa_kind(8); },
+     "services[0].client_address.toa_kind: 8 is the kind of an option that TCP itself uses\n"},
+    {"kind of the MSS", [](S s) { Client(s).set_toa_kind(2); },
+     "services[0].client_address.toa_kind: 2 is not within 6 to 255\n"},
+    {"kind of two bytes", [](S s) { Client(s).set_toa_kind(256); },
+     "services[0].client_address.toa_kind: 256 is not within 6 to 255\n"},
+    {"timeout too short", [](S s) { Web(s).mutable_timeouts()->set_tcp_closed_ms(999); },
+     "services[0].timeouts.tcp_closed: 999ms is not within 1s to 24h\n"},
+    {"timeout too long", [](S s) { Web(s).mutable_timeouts()->set_tcp_established_ms(86'400'001); },
+     "services[0].timeouts.tcp_established: 86400001ms is not within 1s to 24h\n"},
+    {"health check without a type", [](S s) { Web(s).mutable_health_check()->set_rise(1); },
+     "services[0].health_check.type: must be one of tcp, http\n"},
+    {"timeout over interval",
+     [](S s) {
+       Check(s).set_interval_ms(1'000);
+       Check(s).set_timeout_ms(1'500);
+     },
+     "services[0].health_check.timeout: 1500ms is longer than the interval, 1s\n"},
+    {"interval too short", [](S s) { Check(s).set_interval_ms(99); },
+     "services[0].health_check.interval: 99ms is not within 100ms to 1h\n"},
+    {"rise and fall too large",
+     [](S s) {
+       Check(s).set_rise(101);
+       Check(s).set_fall(101);
+     },
+     "services[0].health_check.rise: 101 is not within 1 to 100\n"
+     "services[0].health_check.fall: 101 is not within 1 to 100\n"},
+    {"path without a slash", [](S s) { Check(s).set_http_path("up"); },
+     "services[0].health_check.http_path: must begin with a slash\n"},
+    {"line end in the path", [](S s) { Check(s).set_http_path("/\r\nX: y"); },
+     "services[0].health_check.http_path: " + kVisible},
+    {"line end in the host", [](S s) { Check(s).set_http_host("a\nb"); },
+     "services[0].health_check.http_host: " + kVisible},
+    {"endless path", [](S s) { Check(s).set_http_path('/' + std::string(1024, 'x')); },
+     "services[0].health_check.http_path: longer than 1024 characters\n"},
+    {"status out of range", [](S s) { Check(s).set_http_expected_status(600); },
+     "services[0].health_check.http_expected_status: 600 is not within 100 to 599\n"},
+    {"port of the check", [](S s) { Check(s).set_port(65536); },
+     "services[0].health_check.port: 65536 is not within 1 to 65535\n"},
+    {"http in a tcp check",
+     [](S s) {
+       Check(s).set_type(v1::HealthCheck::TYPE_TCP);
+       Check(s).set_http_path("/");
+       Check(s).set_http_host("a");
+       Check(s).set_http_expected_status(200);
+     },
+     "services[0].health_check.http_path: " + kHttpOnly + "services[0].health_check.http_host: " +
+         kHttpOnly + "services[0].health_check.http_expected_status: " + kHttpOnly},
+};
+
+INSTANTIATE_TEST_SUITE_P(Validate, Bad, testing::ValuesIn(kBadStates));
+
+TEST(Validate, AcceptsTheGoodState) {
+  EXPECT_EQ(Text(Validate(GoodState())), "");
+}
+
+TEST(Validate, AcceptsNothing) {
+  EXPECT_EQ(Text(Validate({})), "");
+}
+
+TEST(Validate, AServiceWithoutBackendsNeedsNoLocalAddress) {
+  v1::DesiredState state = GoodState();
+  state.clear_local_addresses();
+  for (v1::Service& service : *state.mutable_services()) service.clear_backends();
+  EXPECT_EQ(Text(Validate(state)), "");
+}
+
+TEST(Validate, OnePlaceMayServeBothProtocols) {
+  v1::DesiredState state = GoodState();
+  *state.add_services() = state.services(0);
+  state.mutable_services(2)->set_name("web-udp");
+  state.mutable_services(2)->set_protocol(v1::PROTOCOL_UDP);
+  EXPECT_EQ(Text(Validate(state)), "");
+}
+
+TEST(Validate, LocalAddressesMustBeOnTheBox) {
+  v1::DesiredState state = GoodState();
+  state.mutable_services(0)->add_local_addresses("10.0.2.101");
+  const net::IpAddress there = *net::ParseIpAddress("10.0.2.100");
+  EXPECT_EQ(Text(Validate(state, [&](const net::IpAddress& address) { return address == there; })),
+            "local_addresses[1]: fd00:2::100 is not an address of this box\n"
+            "services[0].local_addresses[0]: 10.0.2.101 is not an address of this box\n");
+}
+
+TEST(Validate, ReportsEverythingAtOnce) {
+  v1::DesiredState state = GoodState();
+  for (const BadState& bad : kBadStates) bad.spoil(state);
+  EXPECT_GT(Validate(state).size(), 15u);
+}
+
+// Any message that protobuf can hold, not only those that a file can say.
+TEST(Validate, SurvivesAnyMessage) {
+  const google::protobuf::LogSilencer silence_bad_utf8;
+  RandomStates states(3);
+  for (int round = 0; round < 2000; ++round) {
+    std::string bytes = states.Next().SerializeAsString();
+    for (uint32_t i = states.Below(6); i > 0; --i)
+      bytes[states.Below(static_cast<uint32_t>(bytes.size()))] =
+          static_cast<char>(states.Below(256));
+    v1::DesiredState state;
+    if (state.ParseFromString(bytes)) Validate(state);
+  }
+}
+
+}  // namespace
+}  // namespace steelyard::controlplane
