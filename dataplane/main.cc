@@ -8,12 +8,17 @@
 #include <time.h>
 
 #include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "control/handlers.h"
+#include "control/server.h"
 #include "core/snapshot.h"
 #include "dpdk/eal.h"
 #include "dpdk/port_set.h"
@@ -39,7 +44,7 @@ std::vector<uint32_t> UsableCpus() {
   return cpus;
 }
 
-// Blocked in every thread, taken by the main one when it is ready for them.
+// Blocked in every thread; the main one lets them in when it is ready for them.
 sigset_t BlockStopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -56,22 +61,17 @@ uint64_t NanosecondsOf(clockid_t clock) {
 }
 
 // Nothing is configured: the box is transparent, everything goes to the kernel and back.
-std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32_t worker_count) {
+std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32_t worker_count,
+                                              uint64_t unix_epoch_offset_ns) {
   auto snapshot = std::make_unique<core::Snapshot>();
   snapshot->worker_count = worker_count;
   snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
-  snapshot->unix_epoch_offset_ns = NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME);
+  snapshot->unix_epoch_offset_ns = unix_epoch_offset_ns;
   for (const auto& port : ports.ports()) {
     snapshot->ports.push_back(
         {.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
   }
   return snapshot;
-}
-
-void WaitForStopSignal(const sigset_t& signals) {
-  int signal;
-  while (sigwait(&signals, &signal) != 0) {
-  }
 }
 
 Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
@@ -101,19 +101,32 @@ Result<Workers> CreateWorkers(const DataplaneOptions& options) {
 }
 
 // Returns when a stop signal has come, or with the error that kept it from serving.
-Status Serve(const DataplaneOptions& options, const worker::Dataplane& dataplane,
-             const sigset_t& stop_signals) {
-  std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n", dataplane.ports.size(),
-              dataplane.workers.size(), options.control_socket.c_str());
-  std::fflush(stdout);
-  WaitForStopSignal(stop_signals);
-  return Ok{};
+Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
+             uint64_t unix_epoch_offset_ns, const sigset_t& stop_signals) {
+  try {
+    boost::asio::io_context io;
+    boost::asio::signal_set stop(io, SIGINT, SIGTERM);
+    stop.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
+    pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
+    control::Handlers handlers(dataplane, unix_epoch_offset_ns);
+    const control::Server server(io, options.control_socket, handlers);
+    std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n",
+                dataplane.ports.size(), dataplane.workers.size(), options.control_socket.c_str());
+    std::fflush(stdout);
+    io.run();
+    return Ok{};
+  } catch (const std::exception& error) {
+    return net::Error{error.what()};
+  }
 }
 
 Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::PortSet& ports,
                       const Workers& workers, const sigset_t& stop_signals) {
   const auto worker_count = static_cast<uint32_t>(workers.size());
-  worker::SnapshotPublisher snapshots(FirstSnapshot(ports, worker_count), worker_count);
+  const uint64_t unix_epoch_offset_ns =
+      NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME);
+  worker::SnapshotPublisher snapshots(FirstSnapshot(ports, worker_count, unix_epoch_offset_ns),
+                                      worker_count);
   worker::Dataplane dataplane{.snapshots = &snapshots};
   for (const auto& port : ports.ports()) dataplane.ports.push_back(port.get());
   for (const auto& worker : workers) dataplane.workers.push_back(worker->Describe());
@@ -123,7 +136,7 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
   Status status = Ok{};
   for (const auto& worker : workers)
     if (status) status = worker->Launch(eal, ports, snapshots, stop);
-  if (status) status = Serve(options, dataplane, stop_signals);
+  if (status) status = Serve(options, dataplane, unix_epoch_offset_ns, stop_signals);
   stop.store(true);
   for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);
   ports.StopKernelPath();

@@ -95,7 +95,12 @@ class ServerTest : public testing::Test {
   core::SessionTable sessions_{aligned_, kCapacity, core::HashSecret{}};
   core::WorkerState state_{1};
   core::Pipeline pipeline_{0, sessions_, state_, 0};
-  worker::SnapshotPublisher publisher_{std::make_unique<core::Snapshot>(), 1};
+  static std::unique_ptr<core::Snapshot> FirstSnapshot() {
+    auto snapshot = std::make_unique<core::Snapshot>();
+    snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
+    return snapshot;
+  }
+  worker::SnapshotPublisher publisher_{FirstSnapshot(), 1};
   worker::WorkerMailbox mailbox_;
   worker::Dataplane dataplane_{
       .ports = {&port_},
