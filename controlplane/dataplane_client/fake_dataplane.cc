@@ -168,8 +168,14 @@ void FakeDataplane::Apply(const v1::ApplyNetworkRequest& request) {
 
 void FakeDataplane::Apply(const v1::ApplyHealthRequest& request) {
   if (request.replace()) health.clear();
-  for (const v1::BackendHealth& entry : request.health())
-    health[entry.service() + " " + entry.address() + " " + std::to_string(entry.port())] = entry;
+  for (const v1::BackendHealth& entry : request.health()) {
+    const std::string key =
+        entry.service() + " " + entry.address() + " " + std::to_string(entry.port());
+    if (entry.health() == v1::HEALTH_UNSPECIFIED)
+      health.erase(key);
+    else
+      health[key] = entry;
+  }
 }
 
 }  // namespace steelyard::controlplane

@@ -23,7 +23,6 @@ struct KernelLink {
   int index = 0;
   std::string name;
   bool up = false;
-  uint32_t mtu = 0;
   net::MacAddress mac;
   friend bool operator==(const KernelLink&, const KernelLink&) = default;
 };
@@ -44,7 +43,6 @@ struct KernelNextHop {
 struct KernelRoute {
   net::Prefix prefix;
   uint32_t metric = 0;  // lower is better
-  uint32_t mtu = 0;     // 0: the interface's
   std::vector<KernelNextHop> next_hops;
   friend bool operator==(const KernelRoute&, const KernelRoute&) = default;
 };

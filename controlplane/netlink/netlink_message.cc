@@ -72,7 +72,6 @@ std::optional<NetlinkEvent> ParseLink(rtnl_link* link) {
   parsed.index = rtnl_link_get_ifindex(link);
   if (const char* name = rtnl_link_get_name(link)) parsed.name = name;
   parsed.up = (rtnl_link_get_flags(link) & IFF_UP) != 0;
-  parsed.mtu = rtnl_link_get_mtu(link);
   parsed.mac = ToMacAddress(rtnl_link_get_addr(link));
   return NetlinkEvent{false, parsed};
 }
@@ -122,8 +121,6 @@ std::optional<NetlinkEvent> ParseRoute(rtnl_route* route) {
   if (!prefix || (prefix->length > 0 && IsLinkLocal(prefix->address))) return std::nullopt;
   parsed.prefix = *prefix;
   parsed.metric = rtnl_route_get_priority(route);
-  uint32_t mtu = 0;
-  if (rtnl_route_get_metric(route, RTAX_MTU, &mtu) == 0) parsed.mtu = mtu;
   rtnl_route_foreach_nexthop(route, AddNextHop, &parsed);
   return NetlinkEvent{false, parsed};
 }
