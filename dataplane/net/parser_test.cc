@@ -3,10 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "net/checksum.h"
 #include "packet/packet_builder.h"
+#include "packet/random.h"
 #include "packet/strange_frames.h"
 
 namespace steelyard::net {
@@ -88,7 +87,7 @@ TEST(Parser, EveryDatagramCutAtEveryLength) {
 }
 
 TEST(Parser, RandomlyAlteredFramesKeepTheLaws) {
-  std::mt19937 random(11);
+  test::Random random(11);
   std::vector<Bytes> frames = test::OrdinaryFrames();
   for (const test::StrangeFrame& strange : test::StrangeFrames())
     if (strange.frame.size() < 2000) frames.push_back(strange.frame);

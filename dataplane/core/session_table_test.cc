@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/session_table.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "net/checksum.h"
+#include "packet/random.h"
+
+namespace steelyard::core {
+namespace {
+
+using net::Be16;
+using net::Be32;
+using net::Endpoint;
+using net::FlowKey;
+using net::L4Protocol;
+
+struct KeyHasher {
+  size_t operator()(const FlowKey& key) const {
+    const net::AddressHash hash;
+    return hash(key.source) * 31 + hash(key.destination) * 7 + static_cast<size_t>(key.protocol);
+  }
+};
+
+// A table beside the reference that it must equal.
+class TableAndModel {
+ public:
+  TableAndModel(const SessionCapacity& capacity, const HashSecret& secret = {})
+      : bytes_(SessionTable::RequiredBytes(capacity)),
+        memory_(new (std::align_val_t{64}) std::byte[bytes_]) {
+    std::memset(memory_.get(), 0, bytes_);
+    table_ = std::make_unique<SessionTable>(std::span(memory_.get(), bytes_), capacity, secret);
+  }
+
+  // False: refused.
+  bool Insert(const SessionTable::Flow& forward, const SessionTable::Flow& reverse) {
+    if (flows_.contains(forward.key) || flows_.contains(reverse.key) || forward.key == reverse.key)
+      return true;
+    const uint32_t changes = table_->change_count();
+    const SessionId session = table_->Insert(forward, reverse);
+    if (session == kNoSession) {
+      EXPECT_EQ(table_->change_count(), changes);
+      return false;
+    }
+    EXPECT_NE(table_->change_count(), changes);
+    EXPECT_FALSE(sessions_.contains(session)) << "handed out twice";
+    EXPECT_TRUE(table_->record(session).in_use);
+    flows_[forward.key] = {RefOf(session, Direction::kForward), forward};
+    flows_[reverse.key] = {RefOf(session, Direction::kReverse), reverse};
+    sessions_[session] = {forward.key, reverse.key};
+    order_.push_back(session);
+    return true;
+  }
+
+  void RemoveOne(test::Random& random) {
+    if (order_.empty()) return;
+    std::swap(order_[random() % order_.size()], order_.back());
+    const SessionId session = order_.back();
+    order_.pop_back();
+    const uint32_t changes = table_->change_count();
+    table_->Remove(session);
+    EXPECT_NE(table_->change_count(), changes);
+    EXPECT_FALSE(table_->record(session).in_use);
+    for (const FlowKey& key : sessions_[session]) flows_.erase(key);
+    sessions_.erase(session);
+  }
+
+  void ExpectFound(const FlowKey& key) const {
+    const auto at = flows_.find(key);
+    const FlowRef expected = at == flows_.end() ? kNoFlow : at->second.flow;
+    EXPECT_EQ(table_->Find(key), expected);
+    EXPECT_EQ(FindInStages(key), expected);
+  }
+
+  void ExpectEqual() const {
+    EXPECT_EQ(table_->size(), sessions_.size());
+    for (const auto& [key, entry] : flows_) {
+      ExpectFound(key);
+      const SessionTable::Flow described = table_->Describe(entry.flow);
+      EXPECT_EQ(described.key, key);
+      EXPECT_EQ(described.rewrite, entry.description.rewrite);
+      EXPECT_EQ(table_->state(entry.flow).protocol, key.protocol);
+    }
+  }
+
+  SessionTable& table() { return *table_; }
+  size_t size() const { return sessions_.size(); }
+  const auto& sessions() const { return sessions_; }
+
+ private:
+  FlowRef FindInStages(const FlowKey& key) const {
+    return key.is_v4() ? FindInStages(key.v4()) : FindInStages(key.v6());
+  }
+  template <typename Key>
+  FlowRef FindInStages(const Key& key) const {
+    const uint64_t hash = KeyHash(key, table_->secret());
+    table_->PrefetchBucket(hash);
+    const FlowRef candidate = table_->Candidate(hash);
+    table_->PrefetchFlow(candidate);
+    return table_->Confirm(candidate, key, hash);
+  }
+
+  struct Entry {
+    FlowRef flow;
+    SessionTable::Flow description;
+  };
+  struct AlignedFree {
+    void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
+  };
+  size_t bytes_;
+  std::unique_ptr<std::byte[], AlignedFree> memory_;
+  std::unique_ptr<SessionTable> table_;
+  std::unordered_map<FlowKey, Entry, KeyHasher> flows_;
+  std::unordered_map<SessionId, std::array<FlowKey, 2>> sessions_;
+  std::vector<SessionId> order_;
+};
+
+// A universe small enough that keys come again.
+class RandomSessions {
+ public:
+  explicit RandomSessions(uint32_t seed, uint32_t hosts = 64) : random(seed), hosts_(hosts) {}
+
+  enum Kind { kNarrow, kWide, kMixed6To4, kMixed4To6 };
+  std::pair<SessionTable::Flow, SessionTable::Flow> Make(Kind kind) {
+    const bool front_v4 = kind == kNarrow || kind == kMixed4To6;
+    const bool back_v4 = kind == kNarrow || kind == kMixed6To4;
+    const auto protocol = random() % 2 ? L4Protocol::kTcp : L4Protocol::kUdp;
+    const FlowKey front(Host(1, front_v4), Host(2, front_v4), protocol);
+    const FlowKey back(Host(3, back_v4), Host(4, back_v4), protocol);
+    return {{front, back}, {back.Reversed(), front.Reversed()}};
+  }
+  Kind AnyKind() { return static_cast<Kind>(random() % 4); }
+
+  test::Random random;
+
+ private:
+  Endpoint Host(uint32_t net, bool v4) {
+    const uint32_t host = random() % hosts_;
+    const Be16 port(static_cast<uint16_t>(random() % 8));
+    if (v4) return {net::Ipv4Address{Be32(net << 24 | host)}, port};
+    net::Ipv6Address address;
+    address.bytes[0] = 0xfd;
+    address.bytes[5] = static_cast<uint8_t>(net);
+    address.bytes[14] = static_cast<uint8_t>(host >> 8);
+    address.bytes[15] = static_cast<uint8_t>(host);
+    return {address, port};
+  }
+  uint32_t hosts_;
+};
+
+// Every IPv4 key has the same hash: one bucket and its other one hold all there can be.
+HashSecret DegenerateSecret() {
+  HashSecret secret;
+  secret.words[3] = 0;
+  return secret;
+}
+
+void RunAgainstTheModel(TableAndModel& both, RandomSessions& make, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    const uint32_t removes = round / 500 % 3;  // filling, level, emptying
+    if (make.random() % 4 >= 1 + removes) {
+      const auto [forward, reverse] = make.Make(make.AnyKind());
+      both.Insert(forward, reverse);
+      both.ExpectFound(forward.key);
+      both.ExpectFound(reverse.key);
+    } else {
+      both.RemoveOne(make.random);
+    }
+    const auto [forward, reverse] = make.Make(make.AnyKind());
+    both.ExpectFound(forward.key);
+    both.ExpectFound(reverse.key.Reversed());
+    if (round % 250 == 0) both.ExpectEqual();
+    if (testing::Test::HasFailure()) FAIL() << "round " << round;
+  }
+  both.ExpectEqual();
+}
+
+TEST(SessionTable, EqualsAMapUnderRandomOperations) {
+  TableAndModel both({512, 512});
+  RandomSessions make(1);
+  RunAgainstTheModel(both, make, 60'000);
+}
+
+TEST(SessionTable, TinyTablesEqualAMap) {
+  for (uint32_t narrow = 0; narrow < 12; ++narrow)
+    for (uint32_t wide = 0; wide < 12; ++wide) {
+      TableAndModel both({narrow, wide});
+      RandomSessions make(narrow * 12 + wide, 4);
+      RunAgainstTheModel(both, make, 1000);
+    }
+}
+
+TEST(SessionTable, KeysOfOneHashEqualAMap) {
+  TableAndModel both({64, 64}, DegenerateSecret());
+  RandomSessions make(3, 4);
+  RunAgainstTheModel(both, make, 20'000);
+}
+
+// Sixteen entries have that hash's bucket and the other one.
+TEST(SessionTable, KeysOfOneHashFillTwoBucketsAndNoMore) {
+  TableAndModel both({64, 0}, DegenerateSecret());
+  RandomSessions make(4);
+  for (int i = 0; i < 100; ++i) {
+    const auto [forward, reverse] = make.Make(RandomSessions::kNarrow);
+    both.Insert(forward, reverse);
+    both.ExpectEqual();
+  }
+  EXPECT_EQ(both.size(), 8u);
+  while (both.size() > 0) {
+    both.RemoveOne(make.random);
+    both.ExpectEqual();
+  }
+}
+
+class FullTable : public testing::TestWithParam<SessionCapacity> {};
+
+TEST_P(FullTable, TakesWhatItSaysAndRefusesMoreWithoutHarm) {
+  const SessionCapacity capacity = GetParam();
+  TableAndModel both(capacity);
+  RandomSessions make(5, 60'000);
+  const auto fill = [&](RandomSessions::Kind kind, size_t most) {
+    uint32_t refusals = 0;
+    while (both.size() < most && refusals == 0) {
+      const auto [forward, reverse] = make.Make(kind);
+      if (!both.Insert(forward, reverse)) ++refusals;
+    }
+  };
+  fill(RandomSessions::kNarrow, capacity.narrow);
+  fill(RandomSessions::kWide, capacity.total());
+  EXPECT_EQ(both.size(), capacity.total()) << "refused before it was full";
+  both.ExpectEqual();
+  for (int i = 0; i < 1000; ++i) {
+    const auto [forward, reverse] = make.Make(make.AnyKind());
+    const size_t before = both.size();
+    both.Insert(forward, reverse);
+    EXPECT_EQ(both.size(), before);
+    both.ExpectFound(forward.key);
+  }
+  both.ExpectEqual();
+  // Places that come free are used again, for ever.
+  for (int i = 0; i < 5000; ++i) {
+    both.RemoveOne(make.random);
+    const size_t before = both.size();
+    for (int attempt = 0; both.size() == before && attempt < 100; ++attempt) {
+      const auto [forward, reverse] = make.Make(make.AnyKind());
+      both.Insert(forward, reverse);
+    }
+    EXPECT_EQ(both.size(), capacity.total());
+    if (HasFailure()) FAIL() << i;
+  }
+  both.ExpectEqual();
+  while (both.size() > 0) both.RemoveOne(make.random);
+  both.ExpectEqual();
+}
+
+INSTANTIATE_TEST_SUITE_P(Capacities, FullTable,
+                         testing::Values(SessionCapacity{20'000, 0}, SessionCapacity{0, 20'000},
+                                         SessionCapacity{10'000, 10'000},
+                                         SessionCapacity{100'000, 1}, SessionCapacity{500, 77}));
+
+TEST(SessionTable, FullPoolRefusesItsKindOnly) {
+  TableAndModel both({4, 4});
+  RandomSessions make(6);
+  for (int i = 0; i < 50; ++i) {
+    const auto [forward, reverse] = make.Make(RandomSessions::kNarrow);
+    both.Insert(forward, reverse);
+  }
+  EXPECT_EQ(both.size(), 4u);
+  for (int i = 0; i < 50; ++i) {
+    const auto [forward, reverse] = make.Make(RandomSessions::kMixed6To4);
+    both.Insert(forward, reverse);
+  }
+  EXPECT_EQ(both.size(), 8u);
+  both.ExpectEqual();
+}
+
+// An IPv4 key and the IPv6 key of its mapped form are two keys.
+TEST(SessionTable, MappedAddressesAreNotIpv4) {
+  TableAndModel both({4, 4});
+  RandomSessions make(7);
+  const auto [forward, reverse] = make.Make(RandomSessions::kMixed4To6);
+  ASSERT_TRUE(both.Insert(forward, reverse));
+  EXPECT_NE(both.table().Find(forward.key.v4()), kNoFlow);
+  const FlowKey mapped({forward.key.source.address.v6(), forward.key.source.port},
+                       {forward.key.destination.address.v6(), forward.key.destination.port},
+                       forward.key.protocol);
+  EXPECT_EQ(both.table().Find(mapped.v6()), kNoFlow);
+}
+
+TEST(SessionTable, FreshFlowsAreZeroButForWhatInsertKnows) {
+  TableAndModel both({2, 2});
+  RandomSessions make(8);
+  for (int round = 0; round < 200; ++round) {
+    const auto [forward, reverse] = make.Make(make.AnyKind());
+    both.Insert(forward, reverse);
+    for (const auto& [session, keys] : both.sessions())
+      for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+        FlowState& state = both.table().state(RefOf(session, direction));
+        if (keys[0] == forward.key) {
+          EXPECT_EQ(state.packets + state.bytes + state.last_seen_ms + state.sequence_delta, 0u);
+          EXPECT_EQ(state.tcp_state, TcpState::kNone);
+          EXPECT_EQ(state.flags & kFlowClientAddressPending, 0);
+        }
+        const SessionTable::Flow flow = both.table().Describe(RefOf(session, direction));
+        EXPECT_EQ(state.address_checksum_delta,
+                  net::ChecksumDelta()
+                      .Replace(flow.key.source.address, flow.rewrite.source.address)
+                      .Replace(flow.key.destination.address, flow.rewrite.destination.address)
+                      .folded());
+        state.packets = state.last_seen_ms = state.sequence_delta = 99;
+        state.flags |= kFlowClientAddressPending;
+        state.tcp_state = TcpState::kClosed;
+      }
+    if (round % 2) both.RemoveOne(make.random);
+  }
+}
+
+}  // namespace
+}  // namespace steelyard::core

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/box.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace steelyard::test {
+
+using net::L4Protocol;
+using net::Verdict;
+
+net::Endpoint Backend4(uint8_t number) {
+  return Host(("10.0.2." + std::to_string(11 + number)).c_str(), 8080);
+}
+net::Endpoint Backend6(uint8_t number) {
+  return Host(("fd00:2::" + std::to_string(11 + number)).c_str(), 8080);
+}
+net::MacAddress MacOf(const net::IpAddress& host) {
+  const auto& bytes = host.v6().bytes;
+  return {{0x06, bytes[1], bytes[3], bytes[13], bytes[14], bytes[15]}};
+}
+
+Box::Box() : Box(Options{}) {}
+
+Box::Box(const Options& options) : now_ns(options.now_ns) {
+  const size_t bytes = core::SessionTable::RequiredBytes(options.capacity);
+  memory_.reset(new (std::align_val_t{64}) std::byte[bytes]);
+  std::memset(memory_.get(), 0, bytes);
+  sessions_ = std::make_unique<core::SessionTable>(std::span(memory_.get(), bytes),
+                                                   options.capacity, options.secret);
+  worker_ = std::make_unique<core::WorkerState>(1);
+  pipeline_ = std::make_unique<core::Pipeline>(0, *sessions_, *worker_, now_ns);
+  snapshot.unix_epoch_offset_ns = 1'700'000'000'000'000'000;
+
+  for (const net::MacAddress& mac : kPortMac) ports.push_back({mac, 1500});
+  const auto via = [](core::PortId port, const char* gateway) {
+    return std::vector{core::Gateway{port, Address(gateway)}};
+  };
+  const auto on_link = [](core::PortId port) { return std::vector{core::Gateway{port, {}}}; };
+  routes.routes[*net::ParsePrefix("0.0.0.0/0")] = via(kClientPort, "10.0.1.1");
+  routes.routes[*net::ParsePrefix("::/0")] = via(kClientPort, "fd00:1::1");
+  routes.routes[*net::ParsePrefix("10.0.1.0/24")] = on_link(kClientPort);
+  routes.routes[*net::ParsePrefix("fd00:1::/64")] = on_link(kClientPort);
+  routes.routes[*net::ParsePrefix("10.0.2.0/24")] = on_link(kBackendPort);
+  routes.routes[*net::ParsePrefix("fd00:2::/64")] = on_link(kBackendPort);
+  for (const char* host : {"10.0.1.1", "fd00:1::1"})
+    routes.neighbours[{kClientPort, Address(host)}] = MacOf(Address(host));
+  for (uint8_t number = 0; number < 40; ++number)
+    for (const net::Endpoint& backend : {Backend4(number), Backend6(number)})
+      routes.neighbours[{kBackendPort, backend.address}] = MacOf(backend.address);
+  Compile();
+}
+
+core::Service& Box::AddService(const net::Endpoint& address, L4Protocol protocol,
+                               size_t backend_count) {
+  core::Service service;
+  service.name = "service" + std::to_string(services.size());
+  service.address = address;
+  service.protocol = protocol;
+  service.mode = &core::FullNat();
+  service.local_addresses = {address.address.is_v4() ? kLocal4 : kLocal6};
+  for (uint8_t i = 0; i < backend_count; ++i)
+    service.backends.push_back({.endpoint = address.address.is_v4() ? Backend4(i) : Backend6(i),
+                                .weight = 1,
+                                .available = true,
+                                .slot = static_cast<uint32_t>(services.size()) * 64 + i});
+  services.push_back(std::move(service));
+  return services.back();
+}
+
+void Box::AddUsualServices(size_t backend_count) {
+  for (const net::Endpoint& address : {kVip4, kVip6})
+    for (const L4Protocol protocol : {L4Protocol::kTcp, L4Protocol::kUdp})
+      AddService(address, protocol, backend_count);
+  Compile();
+}
+
+core::Service& Box::service(const net::Endpoint& address, L4Protocol protocol) {
+  return *std::find_if(services.begin(), services.end(), [&](const core::Service& service) {
+    return service.address == address && service.protocol == protocol;
+  });
+}
+
+void Box::Compile() {
+  ++snapshot.generation;
+  ++snapshot.forwarding_generation;
+  snapshot.ports = ports;
+  snapshot.network = std::make_shared<core::Network>(routes, ports);
+  auto index = std::make_shared<core::ServiceIndex>();
+  auto own = std::make_shared<core::AddressSet>();
+  snapshot.services.clear();
+  for (core::ServiceSlot slot = 0; slot < services.size(); ++slot) {
+    core::Service& service = services[slot];
+    service.slot = slot;
+    if (!service.scheduler || service.scheduler.use_count() > 1)
+      service.scheduler = core::MakeWeightedRoundRobin(service.backends);
+    (*index)[{service.address, service.protocol}] = slot;
+    own->insert(service.address.address);
+    own->insert(service.local_addresses.begin(), service.local_addresses.end());
+    snapshot.services.push_back(std::make_shared<core::Service>(service));
+  }
+  snapshot.index = std::move(index);
+  snapshot.own_addresses = std::move(own);
+}
+
+// --- traffic -----------------------------------------------------------------------------------
+
+std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<Bytes> frames,
+                                            uint32_t headroom) {
+  core::Burst burst;
+  burst.in_port = in_port;
+  burst.count = static_cast<uint32_t>(frames.size());
+  std::vector<std::unique_ptr<ExactBuffer>> buffers;
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    if (frames[i].size() >= 6) std::copy_n(ports[in_port].mac.bytes.begin(), 6, frames[i].begin());
+    buffers.push_back(std::make_unique<ExactBuffer>(frames[i], headroom));
+    burst.packet[i] = buffers.back()->packet();
+    burst.verdict[i] = static_cast<Verdict>(0xff);
+  }
+  pipeline_->Process(snapshot, burst, now_ns);
+
+  std::vector<Outcome> outcomes;
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    Outcome& out = outcomes.emplace_back();
+    out.verdict = burst.verdict[i];
+    EXPECT_LT(static_cast<size_t>(out.verdict), net::kVerdictCount);
+    if (out.verdict == Verdict::kForwarded) {
+      out.out_port = burst.out_port[i];
+      out.frame = BytesOf(burst.packet[i]);
+      out.seen = Dissect(out.frame);
+      EXPECT_EQ(burst.packet[i].data - burst.packet[i].headroom,
+                buffers[i]->packet().data - headroom);
+      CheckForwarded(frames[i], out);
+    } else if (out.verdict == Verdict::kPunted) {
+      EXPECT_EQ(BytesOf(burst.packet[i]), frames[i]) << "the kernel gets what came";
+    }
+  }
+  return outcomes;
+}
+
+void Box::CheckForwarded(const Bytes& in, const Outcome& out) const {
+  const Seen before = Dissect(in);
+  if (before.trouble.empty()) {
+    EXPECT_EQ(out.seen.trouble, "");
+    EXPECT_EQ(out.seen.ttl + 1, before.ttl);
+    EXPECT_EQ(out.seen.dscp_and_ecn, before.dscp_and_ecn);
+    EXPECT_EQ(out.seen.payload, before.payload);
+    EXPECT_EQ(out.seen.flags, before.flags);
+    EXPECT_EQ(out.frame.size(), 14 + out.seen.l3_bytes) << "padding travels on";
+  }
+  ASSERT_LT(out.out_port, ports.size());
+  EXPECT_EQ(out.seen.source_mac, ports[out.out_port].mac);
+  EXPECT_LE(out.seen.l3_bytes, ports[out.out_port].mtu);
+  const net::MacAddress& to = out.seen.destination_mac;
+  EXPECT_TRUE(std::any_of(routes.neighbours.begin(), routes.neighbours.end(), [&](const auto& at) {
+    return at.first.port == out.out_port && at.second == to;
+  }));
+}
+
+Box::Outcome Box::Receive(core::PortId in_port, const Bytes& frame) {
+  return ReceiveBurst(in_port, {frame}).front();
+}
+Box::Outcome Box::FromClient(const Segment& segment, const IpFields& fields) {
+  return Receive(kClientPort, TcpFrame(segment, fields));
+}
+Box::Outcome Box::FromBackend(const Segment& segment, const IpFields& fields) {
+  return Receive(kBackendPort, TcpFrame(segment, fields));
+}
+Box::Outcome Box::FromClient(const Datagram& datagram, const IpFields& fields) {
+  return Receive(kClientPort, UdpFrame(datagram, fields));
+}
+Box::Outcome Box::FromBackend(const Datagram& datagram, const IpFields& fields) {
+  return Receive(kBackendPort, UdpFrame(datagram, fields));
+}
+
+void Box::Expire(uint32_t budget) {
+  pipeline_->Expire(snapshot, now_ns, budget);
+}
+
+core::FlowState* Box::StateOf(const net::FlowKey& key) {
+  const core::FlowRef flow = sessions_->Find(key);
+  return flow == core::kNoFlow ? nullptr : &sessions_->state(flow);
+}
+
+std::vector<core::Neighbour> Box::MissingNeighbours() {
+  std::vector<core::Neighbour> missing;
+  worker_->missing_neighbours.TakeAll(
+      [&](const core::Neighbour& neighbour) { missing.push_back(neighbour); });
+  return missing;
+}
+
+}  // namespace steelyard::test
