@@ -86,7 +86,9 @@ std::vector<std::string> EalArguments(const EalOptions& options, int process_id)
   } else {
     arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
   }
-  if (options.pci_addresses.empty()) arguments.push_back("--no-pci");
+  // Without a device there are no bus addresses to care for (see mbuf_pool.cc).
+  if (options.pci_addresses.empty())
+    arguments.insert(arguments.end(), {"--no-pci", "--iova-mode", "va"});
   for (const std::string& address : options.pci_addresses)
     arguments.insert(arguments.end(), {"-a", address});
   return arguments;

@@ -2,8 +2,10 @@
 #include "dpdk/mbuf_pool.h"
 
 #include <rte_config.h>
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
+#include <rte_mempool.h>
 
 #include <algorithm>
 #include <bit>
@@ -21,6 +23,29 @@ constexpr uint32_t kCachedPerCore = 256;
 // stopped half-way.
 constexpr char kPreemptionSafeOps[] = "ring_mt_rts";
 
+// As rte_pktmbuf_pool_create does it, but for the flags: where bus addresses are virtual ones, a
+// buffer may lie across a page's end. Otherwise, with small pages, every buffer begins a page of
+// its own, and the AF_XDP driver, which takes the pool for packed, registers only the front of it
+// with the kernel.
+rte_mempool* CreatePool(uint32_t count, uint32_t room) {
+  const unsigned flags = rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
+  rte_mempool* pool = rte_mempool_create_empty(
+      "packets", count, static_cast<unsigned>(sizeof(rte_mbuf)) + room, kCachedPerCore,
+      sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+  if (pool == nullptr) return nullptr;
+  rte_pktmbuf_pool_private settings{.mbuf_data_room_size = static_cast<uint16_t>(room),
+                                    .mbuf_priv_size = 0};
+  if (rte_mempool_set_ops_byname(pool, kPreemptionSafeOps, nullptr) == 0) {
+    rte_pktmbuf_pool_init(pool, &settings);
+    if (rte_mempool_populate_default(pool) >= 0) {
+      rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
+      return pool;
+    }
+  }
+  rte_mempool_free(pool);
+  return nullptr;
+}
+
 }  // namespace
 
 uint32_t FrameRoom(uint32_t mtu) {
@@ -31,9 +56,7 @@ net::Result<rte_mempool*> CreateMbufPool(uint32_t count, uint32_t mtu) {
   const uint32_t room = RTE_PKTMBUF_HEADROOM + FrameRoom(mtu);
   if (room > UINT16_MAX)
     return net::Error{"an MTU of " + std::to_string(mtu) + " is more than a packet buffer holds"};
-  rte_mempool* pool = rte_pktmbuf_pool_create_by_ops("packets", count, kCachedPerCore, 0,
-                                                     static_cast<uint16_t>(room), SOCKET_ID_ANY,
-                                                     kPreemptionSafeOps);
+  rte_mempool* pool = CreatePool(count, room);
   if (pool == nullptr) {
     return net::Error{"no memory for " + std::to_string(count) + " packet buffers of " +
                       std::to_string(room) + " bytes (" + rte_strerror(rte_errno) +
