@@ -48,7 +48,10 @@ inline uint64_t KeyHash(const net::FlowKey6& key, const HashSecret& secret) {
       MultiplyFold(addresses[0] ^ secret.words[0], addresses[1] ^ secret.words[1]);
   const uint64_t destination =
       MultiplyFold(addresses[2] ^ secret.words[2], addresses[3] ^ secret.words[3]);
-  return MultiplyFold(source ^ secret.words[4], destination ^ ports ^ secret.words[1]);
+  const uint64_t mixed =
+      MultiplyFold(source ^ secret.words[4], destination ^ ports ^ secret.words[1]);
+  // Again: one product alone is an arithmetic progression over the ports of a client.
+  return MultiplyFold(mixed ^ secret.words[2], secret.words[3]);
 }
 
 inline uint64_t KeyHash(const net::FlowKey& key, const HashSecret& secret) {
