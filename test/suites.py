@@ -13,6 +13,7 @@ To add a suite: one function that returns its test cases, and one row in SUITES.
 
 import argparse
 import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -23,6 +24,7 @@ import xml.etree.ElementTree as ElementTree
 
 TEST_DIR = pathlib.Path(__file__).resolve().parent
 BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", TEST_DIR.parent / "build")).resolve()
+OUTPUT_TAIL_CHARACTERS = 2000
 OUTCOMES = ("passed", "failed", "skipped")
 
 
@@ -80,7 +82,8 @@ def run_meson_suite(suite, name_filter):
     """meson knows the programs, GoogleTest their cases; meson's JUnit file has both."""
     log_base = f"{suite}-{os.getpid()}"
     command = ["meson", "test", "-C", str(BUILD_DIR), "--no-rebuild", "--suite",
-               f"steelyard:{suite}", "--logbase", log_base, "--print-errorlogs"]
+               f"steelyard:{suite}", "--logbase", log_base, "--print-errorlogs",
+               "--timeout-multiplier", "10"]
     if name_filter:
         command.append(f"--test-args=--gtest_filter=*{name_filter}*")
     # GoogleTest's files have fixed names in the build folder: one run at a time.
@@ -89,12 +92,22 @@ def run_meson_suite(suite, name_filter):
         status = subprocess.run(command, check=False).returncode
     logs = [BUILD_DIR / "meson-logs" / f"{log_base}{ending}"
             for ending in (".junit.xml", ".json", ".txt")]
-    cases = read_junit(logs[0])
+    cases = read_junit(logs[0]) + broken_programs(logs[1])
     for log in logs:
         log.unlink(missing_ok=True)
     if status != 0 and not any(case.outcome == "failed" for case in cases):
         cases.append(Case(suite, "failed", f"meson test ended with {status}; see above"))
     return cases
+
+
+def broken_programs(json_log):
+    """Test programs that ended without telling of their cases: out of time, or crashed."""
+    if not json_log.exists():
+        return []
+    programs = [json.loads(line) for line in json_log.read_text(encoding="utf-8").splitlines()]
+    return [Case(program["name"], "failed", f"{program['result']}; its output ends:\n"
+                 + program.get("stdout", "")[-OUTPUT_TAIL_CHARACTERS:])
+            for program in programs if program["result"] in ("TIMEOUT", "ERROR", "INTERRUPT")]
 
 
 def run_scenario(name_filter):

@@ -48,7 +48,7 @@ def fixture_unchanged(topology):
 def running_state(box):
     version = box.ctl_json("version")
     services = box.ctl_json("service", "list")
-    return (version["generation"], version["dataplaneGeneration"],
+    return (version["generation"], version["dataplane_generation"],
             [service["service"] for service in services["services"]])
 
 

@@ -17,7 +17,7 @@ def test_metrics_equation(topology):
         received = sum(v for _, v in
                        traffic.metric_samples(text, "steelyard_worker_received_packets_total"))
         verdicts = sum(v for _, v in
-                       traffic.metric_samples(text, "steelyard_worker_verdict_packets_total"))
+                       traffic.metric_samples(text, "steelyard_worker_packets_total"))
         return received > REQUESTS and received == verdicts
 
     traffic.wait_until(add_up, topology.box.metrics, timeout_s=3)
@@ -73,7 +73,7 @@ def backend_counters(topology):
     services = topology.box.ctl_json("service", "show", "web")["services"]
     counters = [backend.get("counters", {}) for backend in services[0]["backends"]]
     return tuple(sum(int(one.get(way, {}).get("packets", 0)) for one in counters)
-                 for way in ("toBackend", "toClient"))
+                 for way in ("to_backend", "to_client"))
 
 
 def test_lookup_of_a_packet_that_would_come(topology):

@@ -14,6 +14,14 @@ OUT_WITHIN_S = INTERVAL_S * FALL + TIMEOUT_S + 0.5
 BACK_WITHIN_S = 5
 
 
+def status(box, backend):
+    return box.backend_statuses()["web", backend.ipv4]
+
+
+def health(box, backend):
+    return status(box, backend)["health"]
+
+
 def test_backend_goes_and_comes_back_under_load(topology):
     box, sick = topology.box, topology.backends[0]
     box.apply(traffic.web_state(topology, health_check=services.HTTP_CHECK))
@@ -26,14 +34,14 @@ def test_backend_goes_and_comes_back_under_load(topology):
         wait_until(lambda: box.active_sessions() > 0, "wrk is at work")
         sick.nginx.stop()
         stopped = time.monotonic()
-        wait_until(lambda: box.backend_health("web", sick.ipv4) == "HEALTH_DOWN",
+        wait_until(lambda: health(box, sick) == "HEALTH_DOWN",
                    "the stopped backend is out", OUT_WITHIN_S + 5)
         assert time.monotonic() - stopped <= OUT_WITHIN_S
         count = traffic.wrk(topology, network.VIP_IPV4, 2000, close=True)
         traffic.assert_no_failed_request(count, 2000)
-        assert box.backend_reason("web", sick.ipv4)
+        assert status(box, sick)["reason"]
         sick.start()
-        wait_until(lambda: box.backend_health("web", sick.ipv4) == "HEALTH_UP",
+        wait_until(lambda: health(box, sick) == "HEALTH_UP",
                    "it is back", BACK_WITHIN_S)
         wait_until(lambda: traffic.answering_backend(topology, network.VIP_IPV4) is sick,
                    "it answers again")
@@ -47,9 +55,9 @@ def test_no_backend_is_left(topology):
     box = topology.box
     check = services.HTTP_CHECK.replace("http_path: /", "http_path: /, http_expected_status: 404")
     box.apply(traffic.web_state(topology, health_check=check))
-    wait_until(lambda: all(box.backend_health("web", b.ipv4) == "HEALTH_DOWN"
+    wait_until(lambda: all(health(box, b) == "HEALTH_DOWN"
                            for b in topology.backends), "every backend is down")
-    assert "200" in box.backend_reason("web", topology.backends[0].ipv4)
+    assert "200" in status(box, topology.backends[0])["reason"]
     result = traffic.fetch(topology, network.VIP_IPV4, check=False, limit_s=2)
     assert result.returncode != 0
     box.apply(traffic.web_state(topology, health_check=services.TCP_CHECK))
@@ -64,5 +72,5 @@ def test_health_is_no_part_of_the_desired_state(topology):
     wait_until(box.all_backends_up, "every backend is up")
     generation = box.ctl_json("version")["generation"]
     sick.nginx.stop()
-    wait_until(lambda: box.backend_health("web", sick.ipv4) == "HEALTH_DOWN", "it is down")
+    wait_until(lambda: health(box, sick) == "HEALTH_DOWN", "it is down")
     assert box.ctl_json("version")["generation"] == generation

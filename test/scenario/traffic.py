@@ -104,7 +104,7 @@ def assert_verdicts_add_up(box):
 
 def verdict_samples(box):
     """For each worker its received packets and {verdict: packets}, from `steelyardctl stats`."""
-    return [(int(worker["receivedPackets"]),
+    return [(int(worker["received_packets"]),
              {verdict["name"]: int(verdict["packets"]) for verdict in worker["verdicts"]})
             for worker in box.ctl_json("stats")["counters"]["workers"]]
 

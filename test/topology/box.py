@@ -19,14 +19,15 @@ class Box:
     def __init__(self, namespace, directory, build_dir, port_driver, port_count):
         self.namespace = namespace
         self.directory = directory
-        self.ctl_program = build_dir / "controlplane" / "steelyardctl"
+        self.ctl_program = build_dir / "controlplane" / "cli" / "steelyardctl"
         self.controlplane_program = build_dir / "controlplane" / "steelyard-controlplane"
+        self.dataplane_program = build_dir / "dataplane" / "steelyard-dataplane"
         self.dataplane_socket = directory / "dataplane.sock"
         self.api_socket = directory / "controlplane.sock"
         self.configuration = directory / "steelyard.yaml"
         self._write_configuration()
         self.dataplane = Program("steelyard-dataplane", namespace.enter(
-            self._dataplane_command(build_dir, port_driver, port_count)),
+            self._dataplane_command(port_driver, port_count)),
             directory / "dataplane.out")
         self.controlplane = Program("steelyard-controlplane", namespace.enter(
             [self.controlplane_program, "--config", self.configuration]),
@@ -58,8 +59,8 @@ class Box:
                 version = self.ctl_json("version")
             except CommandFailed:
                 return False
-            return (version.get("dataplaneVersion")
-                    and version["generation"] == version["dataplaneGeneration"])
+            return (version["dataplane_version"]
+                    and version["generation"] == version["dataplane_generation"])
 
         wait_until(synced, lambda: "the dataplane has the control plane's generation: "
                                    f"{self.ctl('version', check=False)}", timeout_s)
@@ -85,14 +86,27 @@ class Box:
         with socket.socket(socket.AF_UNIX) as attempt:
             return attempt.connect_ex(str(self.dataplane_socket)) == 0
 
+    def backend_statuses(self):
+        """Of every service: {(service, backend address): BackendStatus as a dictionary}."""
+        return {(service["service"]["name"], status["backend"]["address"]): status
+                for service in self.ctl_json("service", "list")["services"]
+                for status in service["backends"]}
+
+    def all_backends_up(self):
+        return all(status["health"] == "HEALTH_UP" for status in self.backend_statuses().values())
+
+    def active_sessions(self):
+        return sum(int(worker["sessions_active"])
+                   for worker in self.ctl_json("stats")["counters"]["workers"])
+
     def metrics(self):
         """The text of /metrics."""
         return self.namespace.run(["curl", "-sS", "--fail", "--max-time", "10",
                                    f"http://{METRICS_ADDRESS}/metrics"]).stdout
 
-    def _dataplane_command(self, build_dir, port_driver, port_count):
+    def _dataplane_command(self, port_driver, port_count):
         cores = sorted(os.sched_getaffinity(0))
-        command = [build_dir / "dataplane" / "steelyard-dataplane"]
+        command = [self.dataplane_program]
         for index in range(port_count):
             command += ["--port", f"{port_driver}:port{index}"]
         return command + ["--main-core", cores[0], "--worker-cores", cores[-1],
