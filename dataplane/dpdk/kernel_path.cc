@@ -124,10 +124,9 @@ void KernelPath::Start() {
 }
 
 void KernelPath::Stop() {
-  if (!thread_.joinable()) return;
   stop_.store(true, std::memory_order_relaxed);
   doorbell_.Ring();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   for (const auto& channel : channels_) {
     ReleaseAll(channel->to_kernel_);
     ReleaseAll(channel->from_kernel_);

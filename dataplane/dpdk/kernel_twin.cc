@@ -2,7 +2,9 @@
 #include "dpdk/kernel_twin.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
@@ -57,10 +59,13 @@ Status SetMac(int socket, const std::string& name, const net::MacAddress& mac) {
   return Ok{};
 }
 
-// An attached process is what gives a tap its carrier.
+// An attached process is what gives a tap its carrier. Not IFF_RUNNING, which follows it only after
+// up to a second: a dataplane that is started again at once must not find its own traces.
 bool HasCarrier(int socket, const std::string& name) {
+  ethtool_value carrier{.cmd = ETHTOOL_GLINK, .data = 0};
   ifreq request = RequestFor(name);
-  return ioctl(socket, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+  request.ifr_data = reinterpret_cast<char*>(&carrier);
+  return ioctl(socket, SIOCETHTOOL, &request) == 0 && carrier.data != 0;
 }
 
 // Before it is attached: once the interface has its carrier, the kernel derives its IPv6 link-local

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpdk/port.h"
 
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <rte_config.h>
 #include <rte_dev.h>
@@ -32,28 +34,33 @@ constexpr uint32_t kDriverBuffers = 4096;
 struct KernelInterface {
   uint32_t mtu = 0;
   bool is_up = false;
+  uint32_t receive_queues = 1;
 };
 
+// Also 1 where the driver has no such notion.
+uint32_t CountReceiveQueues(int socket, ifreq request) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  if (ioctl(socket, SIOCETHTOOL, &request) != 0) return 1;
+  return std::max(channels.rx_count + channels.combined_count, 1u);
+}
+
 Result<KernelInterface> ReadKernelInterface(const PortSpec& spec) {
-  const auto failed = [&] {
-    return Error{"port '" + spec.text + "': interface " + spec.kernel_interface + ": " +
-                 std::strerror(errno)};
-  };
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
   spec.kernel_interface.copy(request.ifr_name, IFNAMSIZ - 1);
   KernelInterface result;
-  const bool has_mtu = ioctl(socket, SIOCGIFMTU, &request) == 0;
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  bool is_read = ioctl(socket, SIOCGIFMTU, &request) == 0;
   result.mtu = static_cast<uint32_t>(request.ifr_mtu);
-  const bool has_flags = has_mtu && ioctl(socket, SIOCGIFFLAGS, &request) == 0;
+  is_read = is_read && ioctl(socket, SIOCGIFFLAGS, &request) == 0;
   result.is_up = (request.ifr_flags & IFF_UP) != 0;
-  if (!has_flags) {
-    const Error error = failed();
-    close(socket);
-    return error;
-  }
+  const int error = errno;
+  result.receive_queues = CountReceiveQueues(socket, request);
   close(socket);
-  return result;
+  if (is_read) return result;
+  return Error{"port '" + spec.text + "': interface " + spec.kernel_interface + ": " +
+               std::strerror(error)};
 }
 
 // A packet socket's ring in slots that hold the interface's frames; some milliseconds of traffic
@@ -141,6 +148,7 @@ Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
   const Result<KernelInterface> interface = ReadKernelInterface(spec_);
   if (!interface) return interface.error();
   info_.mtu = interface->mtu;
+  receive_queues_ = interface->receive_queues;
   if (info_.mtu > device.max_mtu) {
     return Error{"port '" + spec_.text + "': interface " + spec_.kernel_interface +
                  " has an MTU of " + std::to_string(info_.mtu) + " and " + info_.driver +
@@ -172,6 +180,14 @@ Status EthernetPort::Configure(uint16_t queue_count) {
     return Failed("read its capabilities", error);
   if (queue_count > device.max_rx_queues || queue_count > device.max_tx_queues)
     return Error{"port '" + spec_.text + "': " + info_.driver + " has fewer queues than workers"};
+  // A socket takes one queue; what came in by another would be lost.
+  if (spec_.device.starts_with("net_af_xdp") && receive_queues_ > queue_count) {
+    return Error{"port '" + spec_.text + "': interface " + spec_.kernel_interface + " has " +
+                 std::to_string(receive_queues_) + " receive queues and AF_XDP takes " +
+                 std::to_string(queue_count) + ", one a worker: ethtool -L " +
+                 spec_.kernel_interface + " combined " + std::to_string(queue_count) + " (or rx " +
+                 std::to_string(queue_count) + ")"};
+  }
   rte_eth_conf configuration{};
   // A driver over a kernel interface takes that interface's MTU by itself.
   if (spec_.kernel_interface.empty()) configuration.rxmode.mtu = info_.mtu;

@@ -57,6 +57,7 @@ class EthernetPort final : public worker::Port {
   const uint16_t device_id_;
   bool is_started_ = false;
   worker::PortInfo info_;
+  uint32_t receive_queues_ = 1;  // of the kernel interface, if there is one
   uint16_t receive_descriptors_ = 1024;
   uint16_t send_descriptors_ = 1024;
   std::vector<std::unique_ptr<DpdkPortQueue>> queues_;

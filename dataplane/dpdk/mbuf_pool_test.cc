@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/mbuf_pool.h"
+
+#include <gtest/gtest.h>
+#include <rte_config.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include <set>
+
+#include "dpdk/test_environment.h"
+
+namespace steelyard::dpdk {
+namespace {
+
+TEST(MbufPool, RoomHoldsAFrameAndIsAPowerOfTwo) {
+  for (const uint32_t mtu : {68u, 1280u, 1500u, 1800u, 2000u, 9000u}) {
+    const uint32_t room = FrameRoom(mtu);
+    EXPECT_GE(room, mtu + 14 + 2 * 4);
+    EXPECT_EQ(room & (room - 1), 0u);
+  }
+}
+
+TEST(MbufPool, BuffersAreContiguousAndHaveHeadroom) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(TestPool());
+  ASSERT_NE(packet, nullptr);
+  EXPECT_EQ(rte_pktmbuf_headroom(packet), RTE_PKTMBUF_HEADROOM);
+  EXPECT_GE(rte_pktmbuf_tailroom(packet), FrameRoom(1500));
+  rte_pktmbuf_free(packet);
+}
+
+// Regression: with small pages every buffer began a page of its own, and the AF_XDP driver told the
+// kernel of the front half of the pool only.
+TEST(MbufPool, IsPackedWithoutGaps) {
+  std::set<const char*> buffers;
+  const auto collect = [](rte_mempool*, void* set, void* buffer, unsigned) {
+    static_cast<std::set<const char*>*>(set)->insert(static_cast<const char*>(buffer));
+  };
+  rte_mempool_obj_iter(TestPool(), collect, &buffers);
+  const size_t span = static_cast<size_t>(*buffers.rbegin() - *buffers.begin());
+  const uint32_t buffer_bytes =
+      rte_mempool_calc_obj_size(TestPool()->elt_size, TestPool()->flags, nullptr);
+  EXPECT_EQ(span, (buffers.size() - 1) * buffer_bytes);
+}
+
+TEST(MbufPool, TooMuchIsAnErrorThatSaysWhatToDo) {
+  TestPool();
+  const auto pool = CreateMbufPool(10'000'000, 1500);
+  ASSERT_FALSE(pool);
+  EXPECT_NE(pool.error().message.find("--memory-mib"), std::string::npos);
+  EXPECT_FALSE(CreateMbufPool(1, 65'500));
+}
+
+}  // namespace
+}  // namespace steelyard::dpdk
