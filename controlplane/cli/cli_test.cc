@@ -200,7 +200,7 @@ TEST_F(CliTest, ViolationsOfTheDaemonGetTheirPlaceInTheFile) {
   const std::string path = WriteState(kState);
   EXPECT_EQ(Do({"apply", "-f", path}), kError);
   EXPECT_EQ(err_, path + ":1:19: local_addresses[0]: is not on the box\n" + path +
-                      ":9:45: services[0].backends[1].weight: too heavy\n" +
+                      ":9:48: services[0].backends[1].weight: too heavy\n" +
                       "steelyardctl: " + path + " has 2 errors; nothing was changed\n");
   EXPECT_EQ(out_, "");
 }
