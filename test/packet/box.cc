@@ -66,6 +66,7 @@ core::Service& Box::AddService(const net::Endpoint& address, L4Protocol protocol
     service.backends.push_back({.endpoint = address.address.is_v4() ? Backend4(i) : Backend6(i),
                                 .weight = 1,
                                 .available = true,
+                                .keeps_sessions = true,
                                 .slot = static_cast<uint32_t>(services.size()) * 64 + i});
   services.push_back(std::move(service));
   return services.back();
@@ -95,8 +96,7 @@ void Box::Compile() {
   for (core::ServiceSlot slot = 0; slot < services.size(); ++slot) {
     core::Service& service = services[slot];
     service.slot = slot;
-    if (!service.scheduler || service.scheduler.use_count() > 1)
-      service.scheduler = core::MakeWeightedRoundRobin(service.backends);
+    service.scheduler = core::MakeWeightedRoundRobin(service.backends);
     (*index)[{service.address, service.protocol}] = slot;
     own->insert(service.address.address);
     own->insert(service.local_addresses.begin(), service.local_addresses.end());
