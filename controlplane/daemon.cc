@@ -69,7 +69,8 @@ Daemon::Daemon(DaemonConfig config)
       network_sync_(io_, {pushes_, reconciler_, monitor_, neighbours_, vips_}),
       health_(io_, [this](const HealthStatus& status) { controller_.OnHealthChange(status); }),
       controller_(
-          {*store_, reconciler_, health_, monitor_, queries_,
+          {*store_, reconciler_, health_, queries_,
+           [this] { return MakeOnBox(monitor_.network()); },
            [this](const ResolvedServices& services) { network_sync_.SetServices(services); }}),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       metrics_timer_(io_) {

@@ -6,9 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "controlplane/api/on_box.h"
 #include "controlplane/config/resolve.h"
-#include "controlplane/config/validate.h"
 #include "controlplane/log.h"
 
 namespace steelyard::controlplane {
@@ -121,8 +119,7 @@ void Controller::Apply(const v1::ApplyRequest& request,
                        const Reply<v1::ApplyStateResponse>& reply) {
   v1::ApplyStateResponse response;
   response.set_generation(parts_.store.generation());
-  std::vector<v1::Violation> violations =
-      Validate(request.state(), MakeOnBox(parts_.monitor.network()));
+  std::vector<v1::Violation> violations = Validate(request.state(), parts_.on_box());
   if (!violations.empty()) {
     Move(violations, *response.mutable_violations());
     return reply(grpc::Status::OK, response);

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "controlplane.pb.h"
+#include "controlplane/config/validate.h"
 #include "controlplane/dataplane_client/dataplane_client.h"
 #include "controlplane/health/health_checker.h"
-#include "controlplane/netlink/network_monitor.h"
 #include "controlplane/reconcile/reconciler.h"
 #include "controlplane/state/delta.h"
 #include "controlplane/state/desired_state_store.h"
@@ -32,15 +32,15 @@ class Controller {
     DesiredStateStore& store;
     Reconciler& reconciler;
     HealthChecker& health;
-    const NetworkMonitor& monitor;
     DataplaneClient& queries;
+    // For validation: what the box has at this moment.
+    std::function<OnBox()> on_box;
     // The rest of those who act on the services.
     std::function<void(const ResolvedServices&)> on_services;
   };
   template <typename Response>
   using Reply = std::function<void(const grpc::Status&, const Response&)>;
 
-  // The monitor is complete before the first call.
   explicit Controller(Parts parts);
 
   // Puts the stored state into force, if there is one.

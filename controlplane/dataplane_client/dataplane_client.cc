@@ -7,8 +7,6 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
-#include "controlplane/log.h"
-
 namespace steelyard::controlplane {
 
 namespace asio = boost::asio;
@@ -40,14 +38,19 @@ void DataplaneClient::Connect() {
                        connection = connecting_](const error_code& error) {
     if (!alive.expired()) OnConnectFinished(connection, error);
   };
-  // The endpoint's constructor throws on a path that does not fit in sun_path; main checks it.
+  // The endpoint throws on a path that does not fit in sun_path; the configuration's reader checks.
   connecting_->socket.async_connect(stream_protocol::endpoint(options_.socket_path), finish);
 }
 
 void DataplaneClient::OnConnectFinished(const std::shared_ptr<Connection>& connection,
                                         const error_code& error) {
   connecting_ = nullptr;
-  if (error) return RetryLater(error.message());
+  if (error) {
+    const bool news = std::exchange(last_failure_, error.message()) != error.message();
+    RetryLater();
+    if (news && on_unreachable) on_unreachable(last_failure_);
+    return;
+  }
   connection_ = connection;
   backoff_ = options_.minimum_backoff;
   last_failure_.clear();
@@ -56,10 +59,7 @@ void DataplaneClient::OnConnectFinished(const std::shared_ptr<Connection>& conne
   if (on_connected) on_connected();
 }
 
-void DataplaneClient::RetryLater(const std::string& reason) {
-  if (reason != last_failure_)
-    Log("dataplane unreachable", {{"socket", options_.socket_path}, {"error", reason}});
-  last_failure_ = reason;
+void DataplaneClient::RetryLater() {
   retry_timer_.expires_after(backoff_);
   retry_timer_.async_wait([this, alive = std::weak_ptr(alive_)](const error_code& error) {
     if (!error && !alive.expired()) Connect();
@@ -163,7 +163,7 @@ void DataplaneClient::Disconnect(const std::shared_ptr<Connection>& connection,
     if (alive.expired()) return;
     request.callback(nullptr);
   }
-  if (!alive.expired()) RetryLater(reason);
+  if (!alive.expired()) RetryLater();
 }
 
 }  // namespace steelyard::controlplane

@@ -44,6 +44,8 @@ class DataplaneClient {
   // Set before Start().
   std::function<void()> on_connected;
   std::function<void(const std::string& reason)> on_disconnected;
+  // An attempt to connect has failed; called again only for another reason.
+  std::function<void(const std::string& reason)> on_unreachable;
 
   void Start();
   bool connected() const { return connection_ != nullptr; }
@@ -61,7 +63,7 @@ class DataplaneClient {
   void Connect();
   void OnConnectFinished(const std::shared_ptr<Connection>& connection,
                          const boost::system::error_code& error);
-  void RetryLater(const std::string& reason);
+  void RetryLater();
   void Read(const std::shared_ptr<Connection>& connection);
   // False when the bytes break the protocol.
   bool TakeFrames(const std::shared_ptr<Connection>& connection);
@@ -78,7 +80,7 @@ class DataplaneClient {
   uint64_t next_id_ = 1;
   std::chrono::milliseconds backoff_;
   boost::asio::steady_timer retry_timer_;
-  std::string last_failure_;  // logged when it changes, not at each attempt
+  std::string last_failure_;
   // Handlers that run after the destructor find this expired.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -99,10 +99,7 @@ void FakeDataplane::Fill(const v1::Request& request, v1::Response& response) {
       response.mutable_apply()->set_generation(generation);
       return;
     case v1::Request::kGetCounters:
-      for (const auto& [name, service] : services)
-        response.mutable_get_counters()->add_services()->set_name(name);
-      response.mutable_get_counters();
-      return;
+      return FillCounters(*response.mutable_get_counters());
     case v1::Request::kListSessions:
       response.mutable_list_sessions();
       return;
@@ -137,6 +134,18 @@ void FakeDataplane::FillStatus(v1::GetStatusResponse& status) const {
   status.set_network_fingerprint(Sum(routes) + Sum(neighbours));
   for (const v1::Port& port : ports) *status.add_ports() = port;
   status.set_workers(1);
+}
+
+void FakeDataplane::FillCounters(v1::GetCountersResponse& counters) const {
+  for (const auto& [name, service] : services) {
+    v1::ServiceCounters* out = counters.add_services();
+    out->set_name(name);
+    for (const v1::Backend& backend : service.backends()) {
+      v1::BackendCounters* backend_out = out->add_backends();
+      backend_out->set_address(backend.address());
+      backend_out->set_port(backend.port());
+    }
+  }
 }
 
 void FakeDataplane::Apply(const v1::ApplyServicesRequest& request, v1::Response& response) {

@@ -49,6 +49,7 @@ class FakeDataplane {
   void Answer(Peer& peer, const v1::Request& request);
   void Fill(const v1::Request& request, v1::Response& response);
   void FillStatus(v1::GetStatusResponse& status) const;
+  void FillCounters(v1::GetCountersResponse& counters) const;
   void Apply(const v1::ApplyServicesRequest& request, v1::Response& response);
   void Apply(const v1::ApplyNetworkRequest& request);
   void Apply(const v1::ApplyHealthRequest& request);

@@ -28,6 +28,9 @@ Reconciler::Reconciler(boost::asio::io_context& io, DataplaneClient& client, Opt
 void Reconciler::Start() {
   client_.on_connected = [this] { OnConnected(); };
   client_.on_disconnected = [this](const std::string& reason) { OnDisconnected(reason); };
+  client_.on_unreachable = [](const std::string& reason) {
+    Log("dataplane unreachable", {{"error", reason}});
+  };
   client_.Start();
   CheckLater();
 }
@@ -66,9 +69,6 @@ void Reconciler::Check() {
 }
 
 void Reconciler::OnStatusResponse(v1::GetStatusResponse& status) {
-  // Empty, and never filled by us: nothing was lost.
-  const bool fresh = status.generation() == 0 && !routes_.known() && !health_.known() &&
-                     services_.applied_generation() == 0;
   NoteInstance(status);
   status_ = std::move(status);
   if (on_status) on_status();
@@ -77,7 +77,7 @@ void Reconciler::OnStatusResponse(v1::GetStatusResponse& status) {
     differs |= CompareHealth(*status_);
     differs |= CompareServices(*status_);
   }
-  if (differs && !fresh) {
+  if (differs) {
     ++resyncs_total_;
     Log("dataplane differs, pushing everything that does",
         {{"dataplane_generation", std::to_string(status_->generation())},
@@ -129,9 +129,10 @@ bool Reconciler::CompareNetwork(const v1::GetStatusResponse& status) {
     neighbours_.MarkInSync();
     return false;
   }
+  const bool lost_or_other = routes_.known() || fingerprint != 0;
   routes_.Forget();
   neighbours_.Forget();
-  return true;
+  return lost_or_other;
 }
 
 bool Reconciler::CompareHealth(const v1::GetStatusResponse& status) {
@@ -142,8 +143,9 @@ bool Reconciler::CompareHealth(const v1::GetStatusResponse& status) {
     health_.MarkInSync();
     return false;
   }
+  const bool lost_or_other = health_.known() || fingerprint != 0;
   health_.Forget();
-  return true;
+  return lost_or_other;
 }
 
 bool Reconciler::CompareServices(const v1::GetStatusResponse& status) {
@@ -160,8 +162,9 @@ bool Reconciler::CompareServices(const v1::GetStatusResponse& status) {
   }
   // A replacement that is on its way will do.
   if (services_.in_flight() && services_.applied_generation() == 0) return false;
+  const bool lost_or_other = services_.applied_generation() != 0 || status.generation() != 0;
   services_.Forget();
-  return true;
+  return lost_or_other;
 }
 
 void Reconciler::SetNetwork(const WantedNetwork& network) {
@@ -277,6 +280,7 @@ bool Reconciler::PumpServices() {
       std::move(request), "services", services_retry_,
       [this](const v1::ApplyResponse& response) {
         services_.Acknowledge();
+        if (status_) status_->set_generation(services_.applied_generation());
         Log("services pushed", {{"generation", std::to_string(services_.applied_generation())},
                                 {"compile_ns", std::to_string(response.compile_ns())},
                                 {"publish_ns", std::to_string(response.publish_ns())}});

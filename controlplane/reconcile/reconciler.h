@@ -40,7 +40,7 @@ class Reconciler {
     std::chrono::milliseconds longest_health_hold{5000};
   };
 
-  // Takes the client's on_connected and on_disconnected. The client must outlive this.
+  // Takes the client's events. The client must outlive this.
   Reconciler(boost::asio::io_context& io, DataplaneClient& client, Options options);
   Reconciler(const Reconciler&) = delete;
   Reconciler& operator=(const Reconciler&) = delete;
@@ -91,7 +91,8 @@ class Reconciler {
   void Check();
   void OnStatusResponse(v1::GetStatusResponse& status);
   void NoteInstance(const v1::GetStatusResponse& status);
-  // Each true when the dataplane was found to differ.
+  // Each true when the dataplane has lost or has something else than what was pushed; an empty one
+  // that was never filled has not.
   bool CompareNetwork(const v1::GetStatusResponse& status);
   bool CompareHealth(const v1::GetStatusResponse& status);
   bool CompareServices(const v1::GetStatusResponse& status);

@@ -15,7 +15,12 @@ using TwinRoutes = std::map<net::Prefix, TwinRoute>;
 
 TwinRoutes SelectRoutes(const KernelNetwork& network, const Twins& twins) {
   TwinRoutes selected;
+  // IPv6 addresses have routes of their own; no packet is forwarded to the box.
+  std::set<net::IpAddress> own;
+  for (const KernelAddress& address : network.addresses) own.insert(address.address);
   for (const KernelRoute& route : network.routes) {
+    const bool to_host = route.prefix.length == route.prefix.address.bit_length();
+    if (to_host && own.contains(route.prefix.address)) continue;
     TwinRoute candidate{route.metric, {}};
     for (const KernelNextHop& hop : route.next_hops)
       if (twins.contains(hop.interface_index)) candidate.next_hops.push_back(hop);

@@ -27,6 +27,7 @@ KernelNetwork TwoTwins() {
       {Net("0.0.0.0/0"), 300, {{7, Address("10.0.1.253")}}},
       {Net("0.0.0.0/0"), 200, {{8, Address("10.0.2.254")}, {7, Address("10.0.1.254")}}},
       {Net("10.9.0.0/16"), 0, {{2, Address("192.0.2.9")}, {7, Address("10.0.1.9")}}},
+      {Net("10.0.1.1/32"), 0, {{7, {}}}},  // the box's own
       {Net("2001:db8::/32"), 0, {{7, Address("fe80::1")}}},
   };
   network.neighbours = {
