@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
+#include "core/forward/tcp_adjust.h"
 #include "net/checksum.h"
 
 namespace steelyard::core {
 
 using net::Be16;
-using net::Be32;
 using net::ChecksumDelta;
 using net::ChecksumSum;
 using net::Family;
@@ -66,15 +66,14 @@ void RestoreQuotedPacket(const FlowState& state, Direction direction, const Flow
     return;
   }
   auto& tcp = HeaderAt<net::TcpHeader>(packet, parsed.quoted_l4_offset);
-  if (direction == Direction::kReverse) {  // quotes the client's segment
-    const Be32 sequence(tcp.sequence.value() - state.sequence_delta);
-    changes.Replace(tcp.sequence, sequence);
-    tcp.sequence = sequence;
-  } else if (quoted_bytes >= 12) {
-    const Be32 acknowledgment(tcp.acknowledgment.value() + state.sequence_delta);
-    changes.Replace(tcp.acknowledgment, acknowledgment);
-    tcp.acknowledgment = acknowledgment;
-  }
+  ParsedPacket quoted = parsed;
+  quoted.l4_offset = parsed.quoted_l4_offset;
+  quoted.tcp_flags = quoted_bytes >= 14 ? tcp.flags : uint8_t{net::kTcpAck};
+  if (direction == Direction::kReverse)  // quotes the client's segment
+    changes.Add(ShiftSequence(0 - state.sequence_delta, 0 - state.timestamp_delta, quoted, packet));
+  else if (quoted_bytes >= 12)
+    changes.Add(
+        ShiftAcknowledgment(0 - state.sequence_delta, 0 - state.timestamp_delta, quoted, packet));
   if (quoted_bytes >= 18) tcp.checksum = changes.ApplyTo(tcp.checksum);
 }
 

@@ -37,9 +37,8 @@ void NoteTcpOption(ParsedPacket& parsed, const uint8_t* option, uint16_t offset)
   }
 }
 
-bool ParseTcpOptions(const Packet& packet, ParsedPacket& parsed) {
-  uint16_t at = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
-  const uint16_t end = parsed.payload_offset;
+// Options from `at` to `end`. False: they are not a list.
+bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end, ParsedPacket& parsed) {
   // What nearly every segment of an established connection carries: NOP, NOP, timestamps.
   static constexpr uint8_t kUsual[4] = {kTcpOptionNop, kTcpOptionNop, kTcpOptionTimestamps, 10};
   if (end - at == 12 && std::memcmp(packet.data + at, kUsual, sizeof kUsual) == 0) {
@@ -80,7 +79,9 @@ void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
     return Malformed(parsed, Verdict::kMalformedTcp);
   parsed.tcp_flags = tcp.flags;
   parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + tcp.header_bytes());
-  if (!ParseTcpOptions(packet, parsed)) return Malformed(parsed, Verdict::kMalformedTcp);
+  const auto options = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
+  if (!ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
+    return Malformed(parsed, Verdict::kMalformedTcp);
   key.source_port = tcp.source_port;
   key.destination_port = tcp.destination_port;
   parsed.packet_class = PacketClass::kFlow;
@@ -104,6 +105,18 @@ void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
 
 // --- ICMP errors -------------------------------------------------------------------------------
 
+// Only of a header that is quoted whole.
+void ParseQuotedTcpOptions(const Packet& packet, ParsedPacket& parsed) {
+  const size_t available = parsed.l3_end - parsed.quoted_l4_offset;
+  if (available < sizeof(TcpHeader)) return;
+  const size_t header_bytes = HeaderAt<TcpHeader>(packet, parsed.quoted_l4_offset).header_bytes();
+  if (header_bytes < sizeof(TcpHeader) || header_bytes > available) return;
+  const auto begin = static_cast<uint16_t>(parsed.quoted_l4_offset + sizeof(TcpHeader));
+  const auto end = static_cast<uint16_t>(parsed.quoted_l4_offset + header_bytes);
+  if (!ParseTcpOptions(packet, begin, end, parsed))
+    parsed.timestamps_offset = parsed.sack_offset = parsed.mss_offset = 0;
+}
+
 // Ports are the first four bytes of both TCP and UDP; RFC 792 promises eight bytes of them.
 template <typename Key>
 bool TakeQuotedPorts(const Packet& packet, ParsedPacket& parsed, Key& key) {
@@ -112,6 +125,7 @@ bool TakeQuotedPorts(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const auto& ports = HeaderAt<UdpHeader>(packet, parsed.quoted_l4_offset);
   key.source_port = ports.source_port;
   key.destination_port = ports.destination_port;
+  if (key.protocol == L4Protocol::kTcp) ParseQuotedTcpOptions(packet, parsed);
   return true;
 }
 
@@ -225,11 +239,16 @@ ChainEnd WalkExtensionHeaders(const Packet& packet, size_t end, uint8_t& next_he
       case kIpv6HopByHop:
         if (!first) return ChainEnd::kBroken;
         break;
-      case kIpv6DestinationOptions: break;
-      case kIpv6Routing: break;
-      case kIpv6Fragment: break;
-      case kIpv6NoNextHeader: return ChainEnd::kPunt;
-      default: return ChainEnd::kUpperLayer;
+      case kIpv6DestinationOptions:
+        break;
+      case kIpv6Routing:
+        break;
+      case kIpv6Fragment:
+        break;
+      case kIpv6NoNextHeader:
+        return ChainEnd::kPunt;
+      default:
+        return ChainEnd::kUpperLayer;
     }
     if (end - offset < 8) return ChainEnd::kBroken;
     const uint8_t* header = packet.data + offset;

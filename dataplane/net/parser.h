@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one parser: every frame passes it once, at the door, and no other code checks bounds. It proves
-// every length that later stages rely on, walks IPv4 options, IPv6 extension headers and TCP options, and
-// leaves offsets behind. Stateless; any thread.
-// Sources: RFC 791, 8200 (extension headers), 6946 (atomic fragments), 5095 (routing header 0),
-// 9293 section 3.1, 7323, 2018 (TCP options), 768, 792, 4443.
+// The one parser: every frame passes it once, at the door, and no other code checks bounds. It
+// proves every length that later stages rely on, walks IPv4 options, IPv6 extension headers and TCP
+// options, and leaves offsets behind. Stateless; any thread. Sources: RFC 791, 8200 (extension
+// headers), 6946 (atomic fragments), 5095 (routing header 0), 9293 section 3.1, 7323, 2018 (TCP
+// options), 768, 792, 4443.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ struct ParsedPacket {
   uint16_t mss_offset = 0;
   // Kinds that no field above names: somebody may have to look for a forged client address.
   bool has_other_options = false;
-  // ICMP errors: the packet that is quoted.
+  // ICMP errors: the packet that is quoted. The offsets of options are of its TCP header, when that
+  // is quoted whole.
   uint16_t quoted_l3_offset = 0;
   uint16_t quoted_l4_offset = 0;
 

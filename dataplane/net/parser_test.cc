@@ -27,15 +27,16 @@ void ExpectOffsetsInOrder(const ParsedPacket& parsed, size_t length) {
   EXPECT_LE(parsed.l4_offset + 8, parsed.payload_offset);
   EXPECT_LE(parsed.payload_offset, parsed.l3_end);
   EXPECT_LE(parsed.l3_end, length);
+  const bool quotes = parsed.packet_class == PacketClass::kIcmpError;
   const auto option_inside = [&](uint16_t offset, int bytes) {
     if (offset == 0) return;
-    EXPECT_GE(offset, parsed.l4_offset + 20);
-    EXPECT_LE(offset + bytes, parsed.payload_offset);
+    EXPECT_GE(offset, (quotes ? parsed.quoted_l4_offset : parsed.l4_offset) + 20);
+    EXPECT_LE(offset + bytes, quotes ? parsed.l3_end : parsed.payload_offset);
   };
   option_inside(parsed.timestamps_offset, 10);
   option_inside(parsed.sack_offset, 10);
   option_inside(parsed.mss_offset, 4);
-  if (parsed.packet_class == PacketClass::kIcmpError) {
+  if (quotes) {
     EXPECT_GE(parsed.quoted_l3_offset, parsed.l4_offset + 8);
     EXPECT_GE(parsed.quoted_l4_offset, parsed.quoted_l3_offset + 20);
     EXPECT_LE(parsed.quoted_l4_offset + 8, parsed.l3_end);
@@ -160,6 +161,20 @@ TEST(Parser, QuotedPacketOfAnError) {
   EXPECT_EQ(parsed.key(), FlowKey(kVip4, kClient4, L4Protocol::kUdp));
   EXPECT_EQ(parsed.quoted_l3_offset, 14 + 20 + 8);
   EXPECT_EQ(parsed.quoted_l4_offset, 14 + 20 + 8 + 20);
+}
+
+TEST(Parser, QuotedOptionsAreNotedOnlyOfAWholeHeader) {
+  using namespace test;
+  const Segment segment{.source = kVip4,
+                        .destination = kClient4,
+                        .options = Concat({Nops(1), TimestampsOption(5, 6), Nops(1)})};
+  const Bytes quoted = Ip(kVip4.address, kClient4.address, 6, Tcp(segment));
+  for (size_t bytes = 28; bytes <= quoted.size(); ++bytes) {
+    const ParsedPacket parsed =
+        Parse(IcmpFrame(Address("203.0.113.1"), kVip4.address, 3, 3, 0, Slice(quoted, 0, bytes)));
+    ASSERT_EQ(parsed.packet_class, PacketClass::kIcmpError);
+    EXPECT_EQ(parsed.timestamps_offset, bytes < 52 ? 0 : 14 + 28 + 20 + 20 + 1);
+  }
 }
 
 TEST(TcpOptionWalker, VisitsEveryOptionOnce) {
