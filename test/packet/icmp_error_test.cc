@@ -111,13 +111,18 @@ TEST_P(IcmpError, AboutTheBackendsSegment) {
                    family.local);
 }
 
-// Its acknowledgment was not translated, for it has none.
+// Its acknowledgment was not translated, for it has none. (Of a quote that ends before the flags
+// nobody can tell.)
 TEST_P(IcmpError, AboutARstWithoutAck) {
   Connection connection(box, family);
   connection.Open();
   const Bytes sent = TcpFrame(connection.ToLocal(net::kTcpRst));
-  ExpectTranslated(kClientPort, sent, box.Receive(kBackendPort, sent), family.backend(0),
-                   family.local);
+  const auto left = box.Receive(kBackendPort, sent);
+  for (const size_t tcp_bytes : {8, 16, 20}) {
+    const size_t bytes = family.ip_header_bytes + tcp_bytes;
+    const auto out = box.Receive(kClientPort, ErrorAbout(left, Unreachable(), bytes));
+    EXPECT_EQ(out.seen.quoted, Slice(AsSentWithTtl(sent, left.seen.ttl), 0, bytes)) << tcp_bytes;
+  }
 }
 
 TEST_P(IcmpError, AboutASyn) {
