@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of sessions under a clock that only the test moves: table, timers, states and timeouts
+// together, against a model that knows of neither. What becomes of packets is in test/packet.
+#include "core/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <unordered_map>
+#include <vector>
+
+#include "packet/box.h"
+#include "packet/random.h"
+
+namespace steelyard::core {
+namespace {
+
+using net::L4Protocol;
+using net::Verdict;
+using test::Box;
+
+// A session is gone this long after its deadline, if Expire was given its budget often enough.
+constexpr uint64_t kGranularityMs = 2 * TimerWheel::kSlotMs;
+
+// What the model holds of a flow: the same words, none of the code.
+struct ModelFlow {
+  bool is_tcp = false;
+  net::Endpoint client, vip;
+  bool alive = false;
+  net::Endpoint local, backend;
+  uint64_t last_packet_ms = 0;
+  enum { kOpening, kAnswered, kEstablished, kHalfClosed, kTimeWait, kReset } stage = kOpening;
+  bool client_fin = false, backend_fin = false;
+
+  uint64_t DeadlineMs() const {
+    if (!is_tcp) return last_packet_ms + 30'000;
+    switch (stage) {
+      case kOpening:
+        return last_packet_ms + 5'000;
+      case kAnswered:
+        return last_packet_ms + 10'000;
+      case kEstablished:
+        return last_packet_ms + 350'000;
+      case kHalfClosed:
+        return last_packet_ms + 60'000;
+      case kTimeWait:
+        return last_packet_ms + 5'000;
+      case kReset:
+        return last_packet_ms + 1'000;
+    }
+    return 0;
+  }
+  void Saw(bool from_client, uint8_t flags) {
+    if (!is_tcp) return;
+    if (flags & net::kTcpRst) {
+      stage = kReset;
+    } else if (stage == kReset) {
+      return;
+    } else if (stage == kOpening) {
+      if (!from_client && (flags & net::kTcpSyn) && (flags & net::kTcpAck)) stage = kAnswered;
+    } else if (!(flags & net::kTcpSyn)) {
+      if (from_client && stage == kAnswered) stage = kEstablished;
+      if (flags & net::kTcpFin) {
+        (from_client ? client_fin : backend_fin) = true;
+        stage = client_fin && backend_fin ? kTimeWait : kHalfClosed;
+      }
+    }
+  }
+};
+
+class LifeTest {
+ public:
+  LifeTest(uint32_t seed, uint64_t start_ms, const SessionCapacity& capacity)
+      : random_(seed), box_({.capacity = capacity, .now_ns = start_ms * 1'000'000}) {
+    box_.AddUsualServices(3);
+    for (uint16_t i = 0; i < 200; ++i)
+      for (const bool is_tcp : {false, true})
+        for (const bool v4 : {false, true}) {
+          ModelFlow flow;
+          flow.is_tcp = is_tcp;
+          flow.client = v4 ? test::kClient4 : test::kClient6;
+          flow.client.port = net::Be16(static_cast<uint16_t>(2000 + i));
+          flow.vip = v4 ? test::kVip4 : test::kVip6;
+          flows_.push_back(flow);
+        }
+  }
+
+  void Run(int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      for (uint32_t packets = random_() % 8; packets > 0; --packets) Send();
+      // Time passes as on a busy box, and now and then stands still or jumps.
+      const uint32_t kind = random_() % 1000;
+      box_.Pass(kind < 900 ? random_() % 100 : kind < 998 ? random_() % 3000 : 400'000);
+      Expire(kind);
+      Compare();
+      if (testing::Test::HasFailure()) FAIL() << "round " << round;
+    }
+  }
+
+  uint64_t expired() const { return expired_; }
+  uint64_t refused() const { return refused_; }
+  uint64_t reopened() const { return reopened_; }
+
+ private:
+  uint64_t NowMs() const { return box_.now_ns / 1'000'000; }
+  net::FlowKey KeyOf(const ModelFlow& flow) const {
+    return {flow.client, flow.vip, flow.is_tcp ? L4Protocol::kTcp : L4Protocol::kUdp};
+  }
+
+  // Sometimes a little at a time, as the poll loop does; in the end enough to be on time.
+  void Expire(uint32_t kind) {
+    for (uint32_t i = 0; i < kind % 3; ++i) box_.Expire(random_() % 4);
+    for (int i = 0; i < 60; ++i) box_.Expire(64);
+  }
+
+  uint8_t SomeFlags(bool from_client) {
+    switch (random_() % 8) {
+      case 0:
+        return net::kTcpSyn;
+      case 1:
+        return net::kTcpSyn | net::kTcpAck;
+      case 2:
+        return random_() % 2 ? net::kTcpFin | net::kTcpAck : uint8_t{net::kTcpAck};
+      case 3:
+        return random_() % 4 == 0 ? uint8_t{net::kTcpRst} : uint8_t{net::kTcpAck};
+      default:
+        return from_client && random_() % 3 == 0 ? uint8_t{net::kTcpSyn} : uint8_t{net::kTcpAck};
+    }
+  }
+
+  void Send() {
+    // A few flows have most of the traffic.
+    ModelFlow& flow = flows_[random_() % 4 ? random_() % 60 : random_() % flows_.size()];
+    const bool from_client = !flow.alive || random_() % 2;
+    const uint8_t flags = SomeFlags(from_client);
+    const net::Endpoint& source = from_client ? flow.client : flow.backend;
+    const net::Endpoint& destination = from_client ? flow.vip : flow.local;
+    const Box::Outcome out =
+        flow.is_tcp
+            ? box_.Receive(
+                  from_client ? test::kClientPort : test::kBackendPort,
+                  test::TcpFrame({.source = source, .destination = destination, .flags = flags}))
+            : box_.Receive(from_client ? test::kClientPort : test::kBackendPort,
+                           test::UdpFrame({.source = source, .destination = destination}));
+    Note(flow, from_client, flags, out);
+  }
+
+  void Note(ModelFlow& flow, bool from_client, uint8_t flags, const Box::Outcome& out) {
+    const bool is_syn = flags == net::kTcpSyn;
+    const bool over = flow.stage == ModelFlow::kTimeWait || flow.stage == ModelFlow::kReset;
+    const bool reopens = flow.alive && flow.is_tcp && from_client && is_syn && over;
+    if (flow.alive && !reopens) {
+      ASSERT_EQ(out.verdict, Verdict::kForwarded);
+      flow.last_packet_ms = NowMs();
+      flow.Saw(from_client, flags);
+      return;
+    }
+    reopened_ += reopens;
+    if (flow.is_tcp && !is_syn) {
+      ASSERT_EQ(out.verdict, Verdict::kNoSession);
+      return;
+    }
+    if (out.verdict == Verdict::kSessionTableFull) {
+      ++refused_;
+      ASSERT_FALSE(reopens) << "its own room had just come free";
+      return;
+    }
+    ASSERT_EQ(out.verdict, Verdict::kForwarded);
+    flow.alive = true;
+    flow.local = out.seen.source;
+    flow.backend = out.seen.destination;
+    flow.last_packet_ms = NowMs();
+    flow.stage = ModelFlow::kOpening;
+    flow.client_fin = flow.backend_fin = false;
+  }
+
+  // Alive before its deadline, dead one granularity after it, either in between.
+  void Compare() {
+    uint32_t alive = 0;
+    for (ModelFlow& flow : flows_) {
+      const bool there = box_.sessions().Find(KeyOf(flow)) != kNoFlow;
+      if (!flow.alive) {
+        ASSERT_FALSE(there);
+        continue;
+      }
+      if (NowMs() < flow.DeadlineMs()) {
+        ASSERT_TRUE(there) << "ended " << flow.DeadlineMs() - NowMs() << " ms early, stage "
+                           << flow.stage;
+      } else if (NowMs() >= flow.DeadlineMs() + kGranularityMs) {
+        ASSERT_FALSE(there) << NowMs() - flow.DeadlineMs() << " ms late, stage " << flow.stage;
+      }
+      expired_ += !there;
+      flow.alive = there;
+      alive += there;
+      if (there) {
+        const net::FlowKey reply(flow.backend, flow.local, KeyOf(flow).protocol);
+        ASSERT_NE(box_.sessions().Find(reply), kNoFlow);
+      }
+    }
+    ASSERT_EQ(box_.sessions().size(), alive);
+    ASSERT_EQ(box_.worker().counters.sessions_active(), alive);
+    uint64_t of_backends = 0;
+    for (const Service& service : box_.services)
+      for (const Backend& backend : service.backends)
+        of_backends += box_.worker().backends[backend.slot].sessions_active();
+    ASSERT_EQ(of_backends, alive);
+  }
+
+  test::Random random_;
+  Box box_;
+  std::vector<ModelFlow> flows_;
+  uint64_t expired_ = 0;
+  uint64_t refused_ = 0;
+  uint64_t reopened_ = 0;
+};
+
+TEST(Pipeline, SessionsLiveAsTheModelSays) {
+  LifeTest life(1, 1'000'000, {1000, 1000});
+  life.Run(15'000);
+  EXPECT_GT(life.expired(), 1000u);
+  EXPECT_GT(life.reopened(), 20u);
+  EXPECT_EQ(life.refused(), 0u);
+}
+
+TEST(Pipeline, SessionsLiveAsTheModelSaysInAFullTable) {
+  LifeTest life(2, 5'000'000, {40, 40});
+  life.Run(10'000);
+  EXPECT_GT(life.expired(), 500u);
+  EXPECT_GT(life.refused(), 500u);
+}
+
+// 32 bits of milliseconds wrap after seven weeks.
+TEST(Pipeline, SessionsLiveOverTheWrapOfTheClock) {
+  LifeTest life(3, (uint64_t{1} << 32) - 300'000, {1000, 1000});
+  life.Run(10'000);
+  EXPECT_GT(life.expired(), 500u);
+}
+
+TEST(Pipeline, ExpireLooksAtNoMoreThanItsBudget) {
+  Box box({.capacity = {1000, 4}});
+  box.AddUsualServices();
+  for (uint16_t port = 1; port <= 500; ++port)
+    box.FromClient(test::Datagram{.source = {test::kClient4.address, net::Be16(port)},
+                                  .destination = test::kVip4});
+  box.Pass(31'000);
+  for (uint32_t before = box.sessions().size(); before > 0; before = box.sessions().size()) {
+    uint32_t calls = 0;
+    do box.Expire(7);
+    while (box.sessions().size() == before && ++calls < 100);
+    ASSERT_LT(box.sessions().size(), before);
+    ASSERT_GE(box.sessions().size() + 7, before);
+  }
+}
+
+}  // namespace
+}  // namespace steelyard::core
