@@ -3,6 +3,9 @@
 // What the API does, without gRPC's threads: the one place where a desired state is accepted and
 // handed to everybody who acts on it. Owned by, called from and calling back on the io_context's
 // one thread; each reply is called exactly once, at once or later.
+//
+// To add a call: an rpc in proto/controlplane.proto, a function here, and three lines in
+// grpc_server.cc that name it.
 #pragma once
 
 #include <grpcpp/support/status.h>

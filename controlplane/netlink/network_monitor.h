@@ -8,6 +8,9 @@
 // moment after anything that may have changed them, because their events do not tell all: the
 // kernel takes IPv4 routes away with an interface or an address without a word, and reports a
 // change of one IPv6 path in several ways. That moment grows with the time a dump takes.
+//
+// To follow one more kind of the kernel's objects: its struct in kernel_network.h, its parser in
+// netlink_message.cc, and here a row of dumps_, its event group and its Apply.
 #pragma once
 
 #include <array>

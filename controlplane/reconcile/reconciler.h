@@ -9,6 +9,9 @@
 // dataplane's generation and fingerprints are compared with what was pushed; whatever differs is
 // pushed whole and counted. Services wait for network and health, so that no service comes into
 // force before the next hops and the health of its backends.
+//
+// To push one more kind: a SyncedSet, its setter, a Compare… and a Pump… function, and their places
+// in OnStatusResponse() and Pump().
 #pragma once
 
 #include <boost/asio/io_context.hpp>
