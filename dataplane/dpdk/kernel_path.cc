@@ -2,6 +2,7 @@
 #include "dpdk/kernel_path.h"
 
 #include <pthread.h>
+#include <rte_atomic.h>
 #include <rte_config.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -15,6 +16,7 @@
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <utility>
 
 namespace steelyard::dpdk {
 namespace {
@@ -52,14 +54,14 @@ Doorbell::~Doorbell() {
 
 void Doorbell::Ring() {
   // Against the fence in AnnounceSleep: either the sleeper sees what was put, or it is seen asleep.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
   if (!asleep_.load(std::memory_order_relaxed)) return;
   if (asleep_.exchange(false, std::memory_order_relaxed)) eventfd_write(fd_, 1);
 }
 
 void Doorbell::AnnounceSleep() {
   asleep_.store(true, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void Doorbell::AnnounceAwake() {
@@ -130,9 +132,9 @@ void KernelPath::Stop() {
   for (const auto& channel : channels_) {
     ReleaseAll(channel->to_kernel_);
     ReleaseAll(channel->from_kernel_);
+    rte_pktmbuf_free(std::exchange(channel->waiting_, nullptr));
   }
-  rte_pktmbuf_free(spare_);
-  spare_ = nullptr;
+  rte_pktmbuf_free(std::exchange(spare_, nullptr));
 }
 
 void KernelPath::Run() {
@@ -177,7 +179,7 @@ bool KernelPath::ReadFromTwin(KernelChannel& channel) {
   bool moved = false;
   for (uint32_t i = 0; i < kBurst; ++i) {
     if (spare_ == nullptr) spare_ = rte_pktmbuf_alloc(pool_);
-    if (spare_ == nullptr || rte_ring_full(channel.from_kernel_)) {
+    if (spare_ == nullptr || !HandOver(channel)) {
       is_stalled_ = true;
       return moved;
     }
@@ -189,17 +191,18 @@ bool KernelPath::ReadFromTwin(KernelChannel& channel) {
     }
     spare_->data_len = static_cast<uint16_t>(length);
     spare_->pkt_len = static_cast<uint32_t>(length);
-    rte_ring_sp_enqueue(channel.from_kernel_, spare_);
-    spare_ = nullptr;
+    channel.waiting_ = std::exchange(spare_, nullptr);
     moved = true;
   }
+  HandOver(channel);
   return moved;
 }
 
-bool KernelPath::HasWorkFromWorkers() const {
-  for (const auto& channel : channels_)
-    if (!rte_ring_empty(channel->to_kernel_)) return true;
-  return false;
+bool KernelPath::HandOver(KernelChannel& channel) {
+  if (channel.waiting_ == nullptr) return true;
+  if (rte_ring_sp_enqueue(channel.from_kernel_, channel.waiting_) != 0) return false;
+  channel.waiting_ = nullptr;
+  return true;
 }
 
 void KernelPath::WaitBriefly() {
@@ -213,7 +216,7 @@ void KernelPath::WaitBriefly() {
 
 void KernelPath::WaitForDoorbellOrTwin() {
   doorbell_.AnnounceSleep();
-  if (!HasWorkFromWorkers()) {
+  if (!MoveAll()) {
     epoll_event event;
     epoll_wait(epoll_fd_, &event, 1, -1);
   }

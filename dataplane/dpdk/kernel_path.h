@@ -72,6 +72,7 @@ class KernelChannel {
   rte_ring* const to_kernel_;
   rte_ring* const from_kernel_;
   Doorbell& doorbell_;
+  rte_mbuf* waiting_ = nullptr;    // the kernel path's: read from the twin, not yet in the ring
   core::Counter refused_packets_;  // written by the kernel path's thread
 };
 
@@ -100,7 +101,8 @@ class KernelPath {
   bool MoveAll();
   bool WriteToTwin(KernelChannel& channel);
   bool ReadFromTwin(KernelChannel& channel);
-  bool HasWorkFromWorkers() const;
+  // False: the ring has no room for the frame that waits.
+  static bool HandOver(KernelChannel& channel);
   void WaitBriefly();
   void WaitForDoorbellOrTwin();
   void Forget(KernelChannel& channel);
