@@ -72,14 +72,13 @@ void Reconciler::OnStatusResponse(v1::GetStatusResponse& status) {
   NoteInstance(status);
   status_ = std::move(status);
   if (on_status) on_status();
-  bool differs = CompareNetwork(*status_);
-  if (!held_) {
-    differs |= CompareHealth(*status_);
-    differs |= CompareServices(*status_);
-  }
-  if (differs) {
+  std::string differing;
+  if (CompareNetwork(*status_)) differing += " network";
+  if (!held_ && CompareHealth(*status_)) differing += " health";
+  if (!held_ && CompareServices(*status_)) differing += " services";
+  if (!differing.empty()) {
     ++resyncs_total_;
-    Log("dataplane differs, pushing everything that does",
+    Log("dataplane differs, pushing whole:" + differing,
         {{"dataplane_generation", std::to_string(status_->generation())},
          {"generation", std::to_string(services_.wanted_generation())}});
   }
