@@ -8,8 +8,9 @@ namespace steelyard::core {
 Network::Network(const NetworkDescription& description, const std::vector<PortInfo>& ports) {
   for (const auto& [prefix, gateways] : description.routes) {
     auto& by_length = prefix.address.is_v4() ? v4_ : v6_;
-    auto at = std::find_if(by_length.begin(), by_length.end(),
-                           [&](const auto& entry) { return entry.first == prefix.length; });
+    auto at =
+        std::find_if(by_length.begin(), by_length.end(),
+                     [length = prefix.length](const auto& entry) { return entry.first == length; });
     if (at == by_length.end()) at = by_length.insert(by_length.end(), {prefix.length, {}});
     at->second.emplace(prefix.address, gateways);
   }

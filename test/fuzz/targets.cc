@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuzz/targets.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "core/pipeline.h"
+#include "net/parser.h"
+#include "packet/packet_builder.h"
+#include "packet/strange_frames.h"
+
+namespace steelyard::test {
+
+using net::PacketClass;
+using net::ParsedPacket;
+using net::Verdict;
+
+namespace {
+
+void Require(bool holds, const char* law) {
+  if (holds) return;
+  std::fprintf(stderr, "broken: %s\n", law);
+  std::abort();
+}
+
+void RequireOffsetsInOrder(const ParsedPacket& parsed, size_t length) {
+  Require(parsed.packet_class != PacketClass::kMalformed || net::InfoOf(parsed.malformed).is_drop,
+          "malformed has a reason");
+  const bool quotes = parsed.packet_class == PacketClass::kIcmpError;
+  if (parsed.packet_class != PacketClass::kFlow && !quotes) return;
+  Require(parsed.l4_offset >= net::kL3Offset + 20, "layer 4 is behind layer 3");
+  Require(parsed.l4_offset + 8 <= parsed.payload_offset, "payload is behind layer 4");
+  Require(parsed.payload_offset <= parsed.l3_end, "payload is inside");
+  Require(parsed.l3_end <= length, "the packet is inside its frame");
+  const int options = (quotes ? parsed.quoted_l4_offset : parsed.l4_offset) + 20;
+  const int options_end = quotes ? parsed.l3_end : parsed.payload_offset;
+  for (const auto& [offset, bytes] : {std::pair<int, int>{parsed.timestamps_offset, 10},
+                                      {parsed.sack_offset, 10},
+                                      {parsed.mss_offset, 4}})
+    Require(offset == 0 || (offset >= options && offset + bytes <= options_end),
+            "options are in the header");
+  if (quotes) Require(parsed.quoted_l4_offset + 8 <= parsed.l3_end, "the quote is inside");
+}
+
+// A box whose big parts outlive an input; what an input can change is made anew.
+class FuzzBox {
+ public:
+  explicit FuzzBox(core::WorkerState& worker) : worker_(worker) {
+    std::memset(Memory(), 0, core::SessionTable::RequiredBytes(kCapacity));
+    worker_.random.seed(1);
+    std::fill_n(worker_.scheduler_cursors.begin(), 8, 0);
+    for (int slot = 0; slot < 8; ++slot) std::construct_at(&worker_.backends[slot]);
+    sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
+                      core::HashSecret());
+    pipeline_.emplace(0, *sessions_, worker_, now_ns_);
+  }
+
+  void Add(uint8_t control, std::span<const uint8_t> frame) {
+    if (control & 8) {
+      now_ns_ += uint64_t{frame.size()} * 50'000'000;
+      pipeline_->Expire(Configuration(), now_ns_, 16);
+    }
+    Bytes bytes(frame.begin(), frame.end());
+    if (control & 16) TurnRound(bytes);
+    if (control & 2) Repair(bytes);
+    frames_.push_back(std::move(bytes));
+    if (frames_.size() == core::kBurstCapacity || (control & 4)) Process(control & 1);
+    if (control & 32) ++Configuration().forwarding_generation;
+  }
+
+  void Process(core::PortId in_port) {
+    core::Burst burst;
+    burst.in_port = in_port;
+    std::vector<std::unique_ptr<ExactBuffer>> buffers;
+    for (const Bytes& frame : frames_) {
+      buffers.push_back(std::make_unique<ExactBuffer>(frame, 32));
+      burst.packet[burst.count] = buffers.back()->packet();
+      burst.verdict[burst.count++] = static_cast<Verdict>(0xff);
+    }
+    pipeline_->Process(Configuration(), burst, now_ns_);
+    for (uint32_t i = 0; i < burst.count; ++i) Check(burst, i);
+    Require(sessions_->size() == worker_.counters.sessions_active() - active_before_,
+            "sessions are counted");
+    frames_.clear();
+  }
+
+ private:
+  static constexpr core::SessionCapacity kCapacity{12, 12};
+
+  static std::byte* Memory() {
+    alignas(64) static std::byte memory[256 * 1024];
+    Require(core::SessionTable::RequiredBytes(kCapacity) <= sizeof memory, "it fits");
+    return memory;
+  }
+
+  static core::Snapshot& Configuration() {
+    static core::Snapshot snapshot = MakeSnapshot();
+    return snapshot;
+  }
+
+  static core::Snapshot MakeSnapshot() {
+    core::Snapshot snapshot;
+    snapshot.ports = {{kPortMac[0], 1500}, {kPortMac[1], 400}};
+    core::NetworkDescription network;
+    for (const core::PortId port : {core::PortId{0}, core::PortId{1}})
+      for (const char* router : {"10.0.0.1", "fd00::1"})
+        network.neighbours[{port, Address(router)}] = kSomeMac;
+    network.routes[*net::ParsePrefix("0.0.0.0/0")] = {{0, Address("10.0.0.1")}};
+    network.routes[*net::ParsePrefix("::/0")] = {{0, Address("fd00::1")}};
+    network.routes[*net::ParsePrefix("10.0.2.0/24")] = {{1, Address("10.0.0.1")}};
+    network.routes[*net::ParsePrefix("fd00:2::/64")] = {{1, Address("fd00::1")}};
+    snapshot.network = std::make_shared<core::Network>(network, snapshot.ports);
+    auto index = std::make_shared<core::ServiceIndex>();
+    auto own = std::make_shared<core::AddressSet>();
+    for (const bool v4 : {true, false})
+      for (const net::L4Protocol protocol : {net::L4Protocol::kTcp, net::L4Protocol::kUdp}) {
+        auto service = std::make_shared<core::Service>();
+        service->slot = static_cast<core::ServiceSlot>(snapshot.services.size());
+        service->address = v4 ? kVip4 : kVip6;
+        service->protocol = protocol;
+        service->mode = &core::FullNat();
+        service->local_addresses = {v4 ? Address("10.0.2.100") : Address("fd00:2::100")};
+        service->client_address = {.enabled = protocol == net::L4Protocol::kTcp, .on_syn = v4};
+        for (const char* host : {"10.0.2.11", "10.0.2.12"})
+          service->backends.push_back(
+              {.endpoint = v4 ? Host(host, 8080) : Host("fd00:2::11", host[8]),
+               .weight = 1,
+               .available = true,
+               .keeps_sessions = host[8] == '1',
+               .slot = service->slot * 2 + (host[8] == '2')});
+        service->scheduler = core::MakeWeightedLeastConnections(service->backends);
+        (*index)[{service->address, protocol}] = service->slot;
+        own->insert(service->address.address);
+        snapshot.services.push_back(std::move(service));
+      }
+    snapshot.index = std::move(index);
+    snapshot.own_addresses = std::move(own);
+    return snapshot;
+  }
+
+  static void Repair(Bytes& frame) {
+    if (frame.size() < 34) return;
+    std::copy_n(kPortMac[0].bytes.begin(), 5, frame.begin());
+    if (frame[12] == 0x86 && frame.size() >= 54)
+      Set16(frame, 18, static_cast<uint16_t>(std::min<size_t>(frame.size() - 54, 0xffff)));
+    if (frame[12] == 0x08) {
+      Set16(frame, 16, static_cast<uint16_t>(std::min<size_t>(frame.size() - 14, 0xffff)));
+      FixIpv4Checksum(frame);
+    }
+  }
+
+  // Gives the frame the flow of what was forwarded last, in the other direction.
+  void TurnRound(Bytes& frame) const {
+    const size_t addresses = frame.size() > 14 && frame[12] == 0x86 ? 22 : 26;
+    const size_t bytes = addresses == 22 ? 16 : 4;
+    const size_t ports = addresses + 2 * bytes;
+    if (frame.size() < ports + 4 || last_forwarded_.size() < ports + 4 ||
+        frame[12] != last_forwarded_[12])
+      return;
+    const auto copy = [&](size_t from, size_t to, size_t count) {
+      std::copy_n(last_forwarded_.begin() + static_cast<long>(from), count,
+                  frame.begin() + static_cast<long>(to));
+    };
+    copy(addresses, addresses + bytes, bytes);
+    copy(addresses + bytes, addresses, bytes);
+    copy(ports, ports + 2, 2);
+    copy(ports + 2, ports, 2);
+  }
+
+  void Check(const core::Burst& burst, uint32_t i) {
+    Require(static_cast<size_t>(burst.verdict[i]) < net::kVerdictCount, "one verdict a packet");
+    const Bytes out = BytesOf(burst.packet[i]);
+    if (burst.verdict[i] == Verdict::kPunted) Require(out == frames_[i], "punted as it came");
+    if (burst.verdict[i] != Verdict::kForwarded) return;
+    last_forwarded_ = out;
+    Require(burst.out_port[i] < Configuration().ports.size(), "it leaves by a port");
+    const ParsedPacket parsed = net::ParsePacket(burst.packet[i], kSomeMac);
+    Require(parsed.packet_class == PacketClass::kFlow ||
+                parsed.packet_class == PacketClass::kIcmpError ||
+                parsed.packet_class == PacketClass::kOther,  // as a source that the parser leaves
+            "what leaves is well-formed");
+    RequireOffsetsInOrder(parsed, out.size());
+    const Seen before = Dissect(frames_[i]);
+    const Seen after = Dissect(out);
+    if (before.trouble.empty()) Require(after.trouble.empty(), "right checksums stay right");
+    if (before.trouble == "layer 4 checksum")
+      Require(after.trouble == before.trouble, "corruption stays visible");
+  }
+
+  core::WorkerState& worker_;
+  uint64_t active_before_ = worker_.counters.sessions_active();
+  std::optional<core::SessionTable> sessions_;
+  std::optional<core::Pipeline> pipeline_;
+  uint64_t now_ns_ = 1'000'000'000;
+  std::vector<Bytes> frames_;
+  Bytes last_forwarded_;
+};
+
+void PutFrame(Bytes& stream, uint8_t control, const Bytes& frame) {
+  Put8(stream, control);
+  Put16(stream, static_cast<uint16_t>(frame.size()));
+  Put(stream, frame);
+}
+
+}  // namespace
+
+void FuzzParsePacket(std::span<const uint8_t> bytes) {
+  const ExactBuffer buffer(Bytes(bytes.begin(), bytes.end()));
+  // The MAC is the frame's own: it is not what is looked for.
+  net::MacAddress mac = kPortMac[0];
+  if (bytes.size() >= 6) std::copy_n(bytes.begin(), 6, mac.bytes.begin());
+  RequireOffsetsInOrder(net::ParsePacket(buffer.packet(), mac), bytes.size());
+}
+
+void FuzzPipeline(std::span<const uint8_t> bytes) {
+  static const auto worker = std::make_unique<core::WorkerState>(1);
+  FuzzBox box(*worker);
+  while (bytes.size() >= 3) {
+    const uint8_t control = bytes[0];
+    const size_t length = std::min<size_t>(bytes[1] << 8 | bytes[2], bytes.size() - 3);
+    box.Add(control, bytes.subspan(3, length));
+    bytes = bytes.subspan(3 + length);
+  }
+  box.Process(0);
+}
+
+std::vector<Bytes> ParsePacketSeeds() {
+  std::vector<Bytes> seeds = OrdinaryFrames();
+  for (const StrangeFrame& strange : StrangeFrames())
+    if (strange.frame.size() < 2000) seeds.push_back(strange.frame);
+  return seeds;
+}
+
+std::vector<Bytes> PipelineSeeds() {
+  std::vector<Bytes> seeds;
+  for (const auto& [client, vip] : {std::pair(kClient4, kVip4), std::pair(kClient6, kVip6)}) {
+    const Bytes syn = TcpFrame({.source = client,
+                                .destination = vip,
+                                .flags = net::kTcpSyn,
+                                .options = Concat({MssOption(1460), TimestampsOption(1, 0)})});
+    const Bytes ack = TcpFrame({.source = client,
+                                .destination = vip,
+                                .flags = net::kTcpAck,
+                                .options = Concat({Nops(2), TimestampsOption(2, 9)}),
+                                .payload = Pattern(20)});
+    const Bytes reply = TcpFrame(
+        {.source = vip,
+         .destination = client,
+         .flags = net::kTcpSyn | net::kTcpAck,
+         .options = Concat({MssOption(1460), TimestampsOption(9, 1), SackOption({{1, 2}})})});
+    const Bytes fin =
+        TcpFrame({.source = client, .destination = vip, .flags = net::kTcpFin | net::kTcpAck});
+    const Bytes rst = TcpFrame({.source = client, .destination = vip, .flags = net::kTcpRst});
+    Bytes conversation;
+    PutFrame(conversation, 2 | 4, syn);
+    PutFrame(conversation, 2 | 4 | 16, reply);
+    PutFrame(conversation, 2, ack);
+    PutFrame(conversation, 2 | 4 | 32, ack);
+    PutFrame(conversation, 2 | 4 | 16, reply);
+    PutFrame(conversation, 2 | 4, fin);
+    PutFrame(conversation, 2 | 4, rst);
+    PutFrame(conversation, 2 | 4 | 8, syn);
+    seeds.push_back(conversation);
+    Bytes datagrams;
+    const Bytes datagram = UdpFrame({.source = client, .destination = vip, .payload = Pattern(9)});
+    PutFrame(datagrams, 2, datagram);
+    PutFrame(datagrams, 2 | 4 | 32, datagram);
+    PutFrame(datagrams, 2 | 4 | 16, datagram);
+    PutFrame(datagrams, 2 | 4 | 8, datagram);
+    seeds.push_back(datagrams);
+    // An error about the client's own packet, as the backend's side would send it back.
+    Bytes error;
+    PutFrame(error, 2 | 4, datagram);
+    const Bytes quoted = Slice(UdpFrame({.source = vip, .destination = client}), 14,
+                               client.address.is_v4() ? 42 : 62);
+    const bool v4 = client.address.is_v4();
+    PutFrame(error, 2 | 4,
+             IcmpFrame(client.address, vip.address, v4 ? 3 : 2, v4 ? 4 : 0, 1400, quoted));
+    seeds.push_back(error);
+  }
+  Bytes mixture;
+  for (const Bytes& frame : OrdinaryFrames()) PutFrame(mixture, 2, frame);
+  seeds.push_back(mixture);
+  return seeds;
+}
+
+}  // namespace steelyard::test
