@@ -4,9 +4,9 @@
 // buffer that is taken twice, or never, is found out. Single-threaded.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -31,7 +31,7 @@ class BufferLedger {
 
   void Fill(const Frame& frame, net::Packet& packet, void*& handle) {
     auto memory = std::make_unique<Frame>(kHeadroom + frame.size() + kTailroom);
-    std::memcpy(memory->data() + kHeadroom, frame.data(), frame.size());
+    std::copy(frame.begin(), frame.end(), memory->begin() + kHeadroom);
     packet = {memory->data() + kHeadroom, static_cast<uint32_t>(frame.size()), kHeadroom};
     handle = memory.get();
     lent_.insert(std::move(memory));
