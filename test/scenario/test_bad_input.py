@@ -19,7 +19,7 @@ def one_service(*extra_lines, address="10.0.1.10", port="80"):
 
 CASES = {
     "unknown-key": (7, "colour", HEAD + one_service("colour: blue")),
-    "duplicate-vip-and-port": (8, "10.0.1.10:80", HEAD + one_service() + one_service().replace(
+    "duplicate-vip-and-port": (9, "10.0.1.10:80", HEAD + one_service() + one_service().replace(
         "name: web", "name: again")),
     "duplicate-name": (8, "web", HEAD + one_service() + one_service(port="81")),
     "port-70000": (5, "70000", HEAD + one_service(port="70000")),
@@ -28,7 +28,7 @@ CASES = {
     "list-instead-of-text": (4, "address", HEAD + one_service(address="[10.0.1.10]")),
     "not-an-address": (4, "10.0.1.300", HEAD + one_service(address="10.0.1.300")),
     "families-differ": (7, "fd00:2::11", HEAD + one_service().replace("10.0.2.11", "fd00:2::11")),
-    "not-yaml": (3, "", HEAD + "  - {name: web\n"),
+    "not-yaml": (4, "YAML", HEAD + "  - {name: web\n"),
     "unknown-scheduler": (7, "fastest", HEAD + one_service("scheduler: fastest")),
     "time-without-unit": (7, "350", HEAD + one_service("timeouts: {tcp_established: 350}")),
 }
