@@ -8,8 +8,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -131,9 +133,11 @@ class Service final : public v1::ControlPlane::Service {
     std::future<Answer> future = promise->get_future();
     // The caller may leave before the controller comes to it: everything is copied.
     boost::asio::post(io_, [this, method, promise, request] {
-      (controller_.*method)(request, [promise](const grpc::Status& status, const Response& reply) {
-        promise->set_value({status, reply});
-      });
+      const Controller::Reply<Response> reply = [promise](const grpc::Status& status,
+                                                          const Response& answer) {
+        promise->set_value({status, answer});
+      };
+      std::invoke(method, controller_, request, reply);
     });
     while (future.wait_for(kCancelPoll) != std::future_status::ready)
       if (context.IsCancelled()) return Cancelled();
