@@ -25,8 +25,8 @@ void ResolveClientAddress(v1::Protocol protocol, v1::ClientAddress& message) {
   using M = v1::ClientAddress;
   Default(message, &M::carrier, &M::set_carrier,
           protocol == v1::PROTOCOL_TCP ? M::CARRIER_TOA : M::CARRIER_NONE);
-  if (message.carrier() == M::CARRIER_TOA)
-    Default(message, &M::toa_kind, &M::set_toa_kind, kDefaultToaKind);
+  // Without a carrier too: options of that kind from outside are blanked whoever adds ours.
+  Default(message, &M::toa_kind, &M::set_toa_kind, kDefaultToaKind);
 }
 
 void ResolveTimeouts(v1::Timeouts& message) {

@@ -54,7 +54,8 @@ TEST(Resolve, UdpCarriesNoClientAddress) {
   v1::DesiredState state = GoodState();
   state.mutable_services(0)->set_protocol(v1::PROTOCOL_UDP);
   EXPECT_EQ(ResolveServices(state)[0].client_address().carrier(), v1::ClientAddress::CARRIER_NONE);
-  EXPECT_EQ(ResolveServices(state)[0].client_address().toa_kind(), 0u);
+  // Regression: the dataplane refused services without a kind, which were all that carry no address.
+  EXPECT_EQ(ResolveServices(state)[0].client_address().toa_kind(), 254u);
 }
 
 TEST(Resolve, KeepsWhatIsSaid) {

@@ -214,8 +214,7 @@ class Validator {
     const bool toa = effective.carrier() == v1::ClientAddress::CARRIER_TOA;
     if (toa && service.protocol() == v1::PROTOCOL_UDP)
       Add(path + ".carrier", "toa is a TCP option: a udp service cannot carry it");
-    if (toa) CheckToaKind(path + ".toa_kind", effective.toa_kind());
-    if (!toa && declared.toa_kind() != 0) Add(path + ".toa_kind", "belongs to carrier toa");
+    CheckToaKind(path + ".toa_kind", effective.toa_kind());
     if (!toa && declared.toa_on_syn()) Add(path + ".toa_on_syn", "belongs to carrier toa");
   }
 

@@ -125,13 +125,12 @@ const BadState kBadStates[] = {
        Client(s).set_carrier(v1::ClientAddress::CARRIER_TOA);
      },
      "services[0].client_address.carrier: toa is a TCP option: a udp service cannot carry it\n"},
-    {"kind without toa",
+    {"on_syn without toa",
      [](S s) {
        Client(s).set_carrier(v1::ClientAddress::CARRIER_NONE);
        Client(s).set_toa_kind(254);
        Client(s).set_toa_on_syn(true);
      },
-     "services[0].client_address.toa_kind: belongs to carrier toa\n"
      "services[0].client_address.toa_on_syn: belongs to carrier toa\n"},
     {"kind of the timestamps", [](S s) { Client(s).set_toa_kind(8); },
      "services[0].client_address.toa_kind: 8 is the kind of an option that TCP itself uses\n"},
