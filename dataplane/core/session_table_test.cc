@@ -279,6 +279,29 @@ TEST(SessionTable, FullPoolRefusesItsKindOnly) {
   both.ExpectEqual();
 }
 
+TEST(SessionTable, AWalkMeetsEverySessionOnceWhateverItsBound) {
+  TableAndModel both({100, 60});
+  RandomSessions make(9);
+  for (int round = 0; round < 300; ++round) {
+    const auto [forward, reverse] = make.Make(make.AnyKind());
+    both.Insert(forward, reverse);
+    if (round % 3 == 2) both.RemoveOne(make.random);
+    const uint32_t bound = 1 + make.random() % 20;
+    size_t met = 0;
+    uint32_t steps = 0;
+    for (SessionId session = 0; session < both.table().capacity().total(); ++steps) {
+      session = both.table().FirstInUse(session, bound);
+      if (session == both.table().capacity().total()) break;
+      if (!both.table().record(session).in_use) continue;
+      EXPECT_TRUE(both.sessions().contains(session));
+      ++met;
+      ++session;
+    }
+    EXPECT_EQ(met, both.size());
+    EXPECT_LT(steps, 1000u);
+  }
+}
+
 // An IPv4 key and the IPv6 key of its mapped form are two keys.
 TEST(SessionTable, MappedAddressesAreNotIpv4) {
   TableAndModel both({4, 4});
