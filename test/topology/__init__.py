@@ -15,13 +15,15 @@ standard library only.
                     | VIPs                10.0.2.100 .101  |     |       |   +-----------+
                     | 10.0.1.10           fd00:2::100 ::101|     |       |      ...
                     | fd00:1::10          (local addresses)|     +-------+
-                    +--------------------------------------+         ||
-                                                                  +-------+  1300  +-----------+
-      with far=True a backend behind a narrow link:               |router |========| far       |
-                                                                  |.2.50  |        | 10.0.3.11 |
-                                                                  +-------+        +-----------+
+                    +--------------------------------------+
 
-With arms=1 the box has only port0 and steel0, and everyone is on the switch.
+With arms=1 the box has only port0 and steel0, and everyone is on the switch. With far=True there is
+a backend more, behind a narrow link:
+
+   switch      +--------+  MTU 1300  +-----------+
+     ==========| router |============| far       |
+               | .2.50  |            | 10.0.3.11 |
+               +--------+            +-----------+
 
 To add a kind of node: one function in network.py that makes its namespace and links. To add a
 server: one class beside backend.py, made of Program (process.py). Topology (topology.py) puts the
