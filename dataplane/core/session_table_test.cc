@@ -217,6 +217,31 @@ TEST(SessionTable, KeysOfOneHashFillTwoBucketsAndNoMore) {
   }
 }
 
+// The first key of a session that is refused for its second one is gone again.
+TEST(SessionTable, ARefusalForTheSecondKeyLeavesNothingOfTheFirst) {
+  // By this secret all keys with the ports 1 and 2 have one hash, and no others.
+  HashSecret secret;
+  secret.words[1] = PortsWord(Be16(1), Be16(2), L4Protocol::kTcp);
+  secret.words[3] = 1;
+  TableAndModel both({64, 0}, secret);
+  const auto key = [](uint32_t host, uint16_t source_port, uint16_t destination_port) {
+    return FlowKey({net::Ipv4Address{Be32(host)}, Be16(source_port)},
+                   {net::Ipv4Address{Be32(0x0a000001)}, Be16(destination_port)}, L4Protocol::kTcp);
+  };
+  for (uint32_t i = 0; i < 16; ++i) {
+    const FlowKey crowded = key(100 + i, 1, 2), lone = key(200 + i, 3, 4);
+    ASSERT_TRUE(both.Insert({crowded, lone.Reversed()}, {lone, crowded.Reversed()}));
+  }
+  const FlowKey lone = key(300, 5, 6), crowded = key(400, 1, 2);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(both.Insert({lone, crowded.Reversed()}, {crowded, lone.Reversed()}));
+    EXPECT_FALSE(both.Insert({crowded, lone.Reversed()}, {lone, crowded.Reversed()}));
+    both.ExpectFound(lone);
+    both.ExpectFound(crowded);
+  }
+  both.ExpectEqual();
+}
+
 class FullTable : public testing::TestWithParam<SessionCapacity> {};
 
 TEST_P(FullTable, TakesWhatItSaysAndRefusesMoreWithoutHarm) {
