@@ -35,7 +35,7 @@ AF_XDP = 44
 
 def pytest_configure(config):
     config.addinivalue_line("markers", f"boxes(*names): run once on each of {', '.join(BOXES)}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
 
