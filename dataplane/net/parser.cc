@@ -94,9 +94,8 @@ void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const auto& udp = HeaderAt<UdpHeader>(packet, parsed.l4_offset);
   if (udp.length.value() < sizeof(UdpHeader) || udp.length.value() > available)
     return Malformed(parsed, Verdict::kMalformedUdp);
-  // RFC 8200 section 8.1: an IPv6 receiver must discard it.
-  if (parsed.family == Family::kIpv6 && udp.checksum.raw() == 0)
-    return Malformed(parsed, Verdict::kMalformedUdp);
+  // No service takes it (RFC 8200 section 8.1); the kernel may have a tunnel that does (RFC 6935).
+  if (parsed.family == Family::kIpv6 && udp.checksum.raw() == 0) return;
   parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(UdpHeader));
   key.source_port = udp.source_port;
   key.destination_port = udp.destination_port;
