@@ -19,9 +19,10 @@ class Store : public testing::Test {
  protected:
   Store() {
     std::string pattern = testing::TempDir() + "steelyard-store-XXXXXX";
-    directory_ = mkdtemp(pattern.data());
+    root_ = mkdtemp(pattern.data());
+    directory_ = root_;
   }
-  ~Store() override { std::filesystem::remove_all(directory_); }
+  ~Store() override { std::filesystem::remove_all(root_); }
 
   std::unique_ptr<DesiredStateStore> Open(size_t history = DesiredStateStore::kDefaultHistory) {
     auto store = DesiredStateStore::Open(directory_, history);
@@ -37,7 +38,8 @@ class Store : public testing::Test {
     return state;
   }
 
-  std::string directory_;
+  std::string root_;       // ends with the test
+  std::string directory_;  // the store's
 };
 
 TEST_F(Store, StartsEmptyAtGenerationZero) {
