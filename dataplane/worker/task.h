@@ -3,6 +3,8 @@
 // A job that another thread wants done on a worker's own data (listing sessions, looking one up):
 // done between bursts, a bounded step at a time, so that no table needs a lock and no poll is held
 // up.
+//
+// To add one: a class beside its caller (control/session_tasks.h has two); a worker knows none by name.
 #pragma once
 
 #include "core/pipeline.h"

@@ -4,6 +4,8 @@
 A test asks for the fixture `topology` and meets all programs running, with whatever services the
 test before left: it applies its own. The mark `boxes` names other boxes than the default to run on.
 After every test the dataplane's counters must add up.
+
+To add a scenario: a file test_NAME.py here whose tests take `topology`; nothing else lists it.
 """
 
 import os
