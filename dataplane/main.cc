@@ -60,18 +60,13 @@ uint64_t NanosecondsOf(clockid_t clock) {
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
-// Nothing is configured: the box is transparent, everything goes to the kernel and back.
 std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32_t worker_count,
                                               uint64_t unix_epoch_offset_ns) {
-  auto snapshot = std::make_unique<core::Snapshot>();
-  snapshot->worker_count = worker_count;
-  snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
-  snapshot->unix_epoch_offset_ns = unix_epoch_offset_ns;
-  for (const auto& port : ports.ports()) {
-    snapshot->ports.push_back(
-        {.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
-  }
-  return snapshot;
+  std::vector<core::PortInfo> infos;
+  for (const auto& port : ports.ports())
+    infos.push_back({.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
+  return std::make_unique<core::Snapshot>(
+      core::EmptySnapshot(std::move(infos), worker_count, unix_epoch_offset_ns));
 }
 
 Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {

@@ -62,10 +62,8 @@ Configuration::Configuration(std::vector<core::PortInfo> ports,
         return sum.sessions_created != sum.sessions_ended;
       }) {
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
-  current_.ports = std::move(ports);
-  current_.worker_count = static_cast<uint32_t>(workers_.size());
-  current_.unix_epoch_offset_ns = unix_epoch_offset_ns;
-  current_.steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
+  current_ = core::EmptySnapshot(std::move(ports), static_cast<uint32_t>(workers_.size()),
+                                 unix_epoch_offset_ns);
 }
 
 std::unique_ptr<const core::Snapshot> Configuration::Current() const {

@@ -182,6 +182,18 @@ TEST_F(ConfigurationTest, AddressMayMoveBetweenServicesInOneRequest) {
   EXPECT_EQ(Find(*configuration_.Apply(request), "10.0.1.1")->name, "b");
 }
 
+// Regression: a slot acquired under another spelling of the address was never released.
+TEST_F(ConfigurationTest, ABackendIsTheSameHoweverItsAddressIsWritten) {
+  v1::Service a = MakeService("a", "2001:db8::1", 80, {"2001:DB8:0::9"});
+  a.set_local_addresses(0, "2001:db8::100");
+  SetHealth("a", "2001:db8::9", v1::HEALTH_DOWN);
+  const core::Backend first = Find(*Replace({a}), "2001:db8::1")->backends[0];
+  EXPECT_FALSE(first.available);
+  Replace({});
+  a.mutable_backends(0)->set_address("2001:db8::9");
+  EXPECT_EQ(Find(*Replace({a}), "2001:db8::1")->backends[0].slot, first.slot);
+}
+
 TEST_F(ConfigurationTest, WrongBaseIsAConflict) {
   Replace({});
   v1::ApplyServicesRequest request;

@@ -96,9 +96,7 @@ class ServerTest : public testing::Test {
   core::WorkerState state_{1};
   core::Pipeline pipeline_{0, sessions_, state_, 0};
   static std::unique_ptr<core::Snapshot> FirstSnapshot() {
-    auto snapshot = std::make_unique<core::Snapshot>();
-    snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
-    return snapshot;
+    return std::make_unique<core::Snapshot>(core::EmptySnapshot({}, 1, 0));
   }
   worker::SnapshotPublisher publisher_{FirstSnapshot(), 1};
   worker::WorkerMailbox mailbox_;

@@ -81,7 +81,9 @@ core::Backend CompileBackend(const std::string& service, const v1::Backend& mess
 }  // namespace
 
 std::string BackendName(const std::string& service, const std::string& address, uint32_t port) {
-  return service + " " + address + " " + std::to_string(port);
+  // One name however the address is written; what is no address is refused where it is compiled.
+  const auto parsed = net::ParseIpAddress(address);
+  return service + " " + (parsed ? net::ToString(*parsed) : address) + " " + std::to_string(port);
 }
 
 std::shared_ptr<const core::Service> CompileService(const v1::Service& message,

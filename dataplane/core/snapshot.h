@@ -9,6 +9,7 @@
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/network.h"
@@ -56,7 +57,19 @@ struct Snapshot {
   const Service* service(ServiceSlot slot) const {
     return slot < services.size() ? services[slot].get() : nullptr;
   }
+  // The one place that decides which worker a flow belongs to.
   uint32_t OwnerOf(uint32_t steering_hash) const { return steering_hash % worker_count; }
 };
+
+// With nothing configured: the box is transparent, everything goes to the kernel and back.
+inline Snapshot EmptySnapshot(std::vector<PortInfo> ports, uint32_t worker_count,
+                              uint64_t unix_epoch_offset_ns) {
+  Snapshot snapshot;
+  snapshot.worker_count = worker_count;
+  snapshot.unix_epoch_offset_ns = unix_epoch_offset_ns;
+  snapshot.ports = std::move(ports);
+  snapshot.steering = std::make_shared<Toeplitz>(kSteeringKey);
+  return snapshot;
+}
 
 }  // namespace steelyard::core
