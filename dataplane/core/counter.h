@@ -18,7 +18,6 @@ class Counter {
   void Add(uint64_t amount) {  // the owning thread only
     value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
-  void Subtract(uint64_t amount) { Add(0 - amount); }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:

@@ -2,8 +2,7 @@
 //
 // Read this first: the way of a packet through a worker.
 //
-//   parse → steer → find session → (open session: service, schedule, local port) → rewrite → next
-//   hop
+//   parse → find session → (open session: service, schedule, local port) → rewrite → next hop
 //
 // Each stage is a pass over the whole burst, and the memory that the next one needs is prefetched
 // by the one before. One object a worker; only that worker's thread calls it. Pure: no clock, no

@@ -61,8 +61,9 @@ inline constexpr std::array kVerdicts = {
                 "TCP header cut short, impossible data offset or flags."},
     VerdictInfo{Verdict::kMalformedUdp, "malformed_udp", true,
                 "UDP header cut short or wrong length."},
-    VerdictInfo{Verdict::kMalformedIcmp, "malformed_icmp", true,
-                "ICMP error for a session of ours that quotes too little or adds up wrong."},
+    VerdictInfo{
+        Verdict::kMalformedIcmp, "malformed_icmp", true,
+        "ICMP header cut short, or an error about a session of ours with a wrong checksum."},
     VerdictInfo{Verdict::kFragment, "fragment", true,
                 "TCP or UDP fragment to one of our addresses."},
     VerdictInfo{Verdict::kNoSession, "no_session", true,
