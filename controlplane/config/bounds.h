@@ -18,6 +18,8 @@ struct Range {
 inline constexpr size_t kMaxNameLength = 63;
 inline constexpr size_t kMaxHttpTextLength = 1024;
 
+inline constexpr int kMaxBackendsPerService = 65535;
+
 inline constexpr Range kPortRange{1, 65535};
 inline constexpr Range kWeightRange{0, 65535};
 // The session clock counts milliseconds in 32 bits: a day keeps far from half its circle.

@@ -167,6 +167,10 @@ class Validator {
 
   void CheckBackends(const std::string& service_path, const v1::Service& service) {
     const net::Result<net::IpAddress> vip = net::ParseIpAddress(service.address());
+    if (service.backends_size() > kMaxBackendsPerService)
+      Add(service_path + ".backends",
+          std::to_string(service.backends_size()) + " are more than the " +
+              std::to_string(kMaxBackendsPerService) + " that one service may have");
     std::map<net::Endpoint, int> seen;
     for (int i = 0; i < service.backends_size(); ++i) {
       const std::string path = Item(service_path + ".backends", i);

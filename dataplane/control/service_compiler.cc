@@ -108,6 +108,9 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
       CompileClientAddress(message.client_address(), path + ".client_address");
   service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
 
+  if (static_cast<uint32_t>(message.backends_size()) > core::kMaxBackendsPerService)
+    Refuse(path + ".backends", "more than a service may have");
+
   service->slot = context.service_slot(message.name());
   for (int i = 0; i < message.backends_size(); ++i) {
     const std::string backend_path = path + ".backends[" + std::to_string(i) + "]";

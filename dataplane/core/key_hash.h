@@ -19,6 +19,9 @@ struct HashSecret {
                                 0xaef17502108ef2d9, 0xf1357aea2e62a9c5};
 };
 
+// For what several boxes must hash alike, and a box after its restart.
+inline constexpr HashSecret kPublicSecret;
+
 __extension__ using Uint128 = unsigned __int128;
 
 inline uint64_t MultiplyFold(uint64_t a, uint64_t b) {

@@ -25,6 +25,9 @@ using ServiceSlot = uint32_t;
 using BackendSlot = uint32_t;
 inline constexpr ServiceSlot kMaxServices = 1u << 16;
 inline constexpr BackendSlot kMaxBackends = 1u << 18;
+inline constexpr uint32_t kMaxBackendsPerService = 65535;
+
+inline constexpr uint32_t kNoSessionLimit = UINT32_MAX;
 
 struct Backend {
   net::Endpoint endpoint;
@@ -34,6 +37,7 @@ struct Backend {
   // else would ever end it); a TCP connection is its endpoints' to end.
   bool keeps_sessions = false;
   BackendSlot slot = 0;
+  uint32_t max_sessions_per_worker = kNoSessionLimit;  // takes no new ones then
 };
 
 // How the client's address travels to the backend.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Maglev over flows; the laws of its table are in maglev_table_test.cc.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/scheduler/scheduler_test_support.h"
@@ -11,33 +12,29 @@ namespace {
 
 constexpr uint32_t kFlows = 200'000;
 
-// Per flow, the endpoint it goes to; by number, so that lists of another order compare.
-std::vector<net::Endpoint> Assignment(const std::vector<Backend>& backends) {
+std::vector<uint32_t> Assignment(const std::vector<Backend>& backends) {
   SchedulerUnderTest maglev(MakeMaglev, backends);
-  std::vector<net::Endpoint> assigned;
-  for (uint32_t i = 0; i < kFlows; ++i)
-    assigned.push_back(backends[maglev.Choose(NumberedFlow(i))].endpoint);
+  std::vector<uint32_t> assigned;
+  for (uint32_t i = 0; i < kFlows; ++i) assigned.push_back(maglev.Choose(NumberedFlow(i)));
   return assigned;
 }
 
 std::vector<double> Shares(const std::vector<Backend>& backends) {
-  SchedulerUnderTest maglev(MakeMaglev, backends);
   std::vector<double> shares(backends.size());
-  for (uint32_t i = 0; i < kFlows; ++i) shares[maglev.Choose(NumberedFlow(i))] += 1.0 / kFlows;
+  for (const uint32_t chosen : Assignment(backends)) shares[chosen] += 1.0 / kFlows;
   return shares;
 }
 
-// Section 3.4: entries differ by one at most with equal weights. To that comes what a sample of
-// that many flows strays (five standard deviations).
-double Bound(double share, uint32_t backend_count) {
-  const double entries = 1.0 / (100.0 * backend_count);
-  return 2 * entries + 5 * std::sqrt(share / kFlows);
+// Shares of the table stray by 1% (section 3.4 of the paper). To that comes what a sample of that
+// many flows strays (five standard deviations).
+double Bound(double share) {
+  return 0.01 * share + 5 * std::sqrt(share / kFlows);
 }
 
 TEST(Maglev, EqualWeightsHaveEqualShares) {
   for (const uint32_t count : {1u, 2u, 3u, 10u, 50u, 300u}) {
     const auto shares = Shares(BackendsOfWeights(std::vector<uint32_t>(count, 1)));
-    for (const double share : shares) EXPECT_NEAR(share, 1.0 / count, Bound(1.0 / count, count));
+    for (const double share : shares) EXPECT_NEAR(share, 1.0 / count, Bound(1.0 / count));
   }
 }
 
@@ -48,40 +45,24 @@ TEST(Maglev, UnequalWeightsHaveTheirShares) {
     for (const uint32_t weight : weights) sum += weight;
     const auto shares = Shares(BackendsOfWeights(weights));
     for (size_t i = 0; i < weights.size(); ++i)
-      EXPECT_NEAR(shares[i], weights[i] / sum,
-                  Bound(weights[i] / sum, static_cast<uint32_t>(weights.size())))
-          << i;
+      EXPECT_NEAR(shares[i], weights[i] / sum, Bound(weights[i] / sum)) << i;
   }
 }
 
-// A table of a hundred entries a backend is not a perfectly consistent hash (section 5.3 of the
-// paper measures it): beside the flows of the one that leaves, 1/N, a few of the others move. A
-// plain modulo would move nearly all.
 TEST(Maglev, FewFlowsMoveWhenOneBackendLeaves) {
   for (const uint32_t count : {3u, 10u, 30u, 100u}) {
     std::vector<Backend> backends = BackendsOfWeights(std::vector<uint32_t>(count, 1));
     const auto before = Assignment(backends);
-    for (uint32_t leaving = 0; leaving < count; leaving += (count + 4) / 5) {
-      backends[leaving].available = false;
-      const auto after = Assignment(backends);
-      backends[leaving].available = true;
-      uint32_t moved = 0;
-      for (uint32_t i = 0; i < kFlows; ++i) {
-        EXPECT_NE(after[i], backends[leaving].endpoint);
-        moved += before[i] != backends[leaving].endpoint && before[i] != after[i];
-      }
-      EXPECT_LT(moved, 0.04 * kFlows) << count << " without " << leaving;
+    const uint32_t leaving = count / 2;
+    backends[leaving].available = false;
+    const auto after = Assignment(backends);
+    uint32_t moved = 0;
+    for (uint32_t i = 0; i < kFlows; ++i) {
+      EXPECT_NE(after[i], leaving);
+      moved += before[i] != leaving && before[i] != after[i];
     }
+    EXPECT_LT(moved, 0.025 * kFlows) << count;
   }
-}
-
-TEST(Maglev, TheOrderOfConfigurationDoesNotMatter) {
-  std::vector<Backend> backends = BackendsOfWeights({1, 5, 2, 9, 4, 4});
-  const auto in_order = Assignment(backends);
-  std::reverse(backends.begin(), backends.end());
-  EXPECT_EQ(Assignment(backends), in_order);
-  std::rotate(backends.begin(), backends.begin() + 2, backends.end());
-  EXPECT_EQ(Assignment(backends), in_order);
 }
 
 TEST(Maglev, AFlowStaysWithItsBackend) {
@@ -91,13 +72,6 @@ TEST(Maglev, AFlowStaysWithItsBackend) {
     EXPECT_EQ(one.Choose(NumberedFlow(i)), one.Choose(NumberedFlow(i)));
     EXPECT_EQ(one.Choose(NumberedFlow(i)), other.Choose(NumberedFlow(i)));
   }
-}
-
-TEST(Maglev, NobodyAvailable) {
-  SchedulerUnderTest empty(MakeMaglev, {});
-  EXPECT_EQ(empty.Choose(), kNoBackend);
-  SchedulerUnderTest both(MakeMaglev, BackendsOfWeights({0, 0}));
-  EXPECT_EQ(both.Choose(), kNoBackend);
 }
 
 }  // namespace
