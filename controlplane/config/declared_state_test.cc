@@ -162,7 +162,7 @@ TEST(DeclaredState, BadWordsListTheGoodOnes) {
             "f:5:15: services[0].protocol: \"sctp\" is not one of tcp, udp\n");
   EXPECT_EQ(Faults(WithLine("more", "scheduler: rr")),
             "f:6:16: services[0].scheduler: \"rr\" is not one of weighted_round_robin, "
-            "weighted_least_connections, maglev\n");
+            "weighted_least_connections, maglev, round_robin, least_connections, source_hash\n");
 }
 
 TEST(DeclaredState, KeyTwice) {

@@ -54,7 +54,7 @@ class RandomStates {
     service.set_port(80 + Below(2));
     service.set_protocol(Chance() ? v1::PROTOCOL_TCP : v1::PROTOCOL_UDP);
     if (Chance()) service.set_mode(v1::FORWARDING_MODE_FULL_NAT);
-    if (Chance()) service.set_scheduler(static_cast<v1::Scheduler>(1 + Below(3)));
+    if (Chance()) service.set_scheduler(static_cast<v1::Scheduler>(1 + Below(6)));
     if (Chance()) service.add_local_addresses(Address(200));
     if (Chance()) FillClientAddress(*service.mutable_client_address());
     if (Chance()) service.mutable_timeouts()->set_udp_ms(1000 * (1 + Below(3)));

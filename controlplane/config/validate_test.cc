@@ -84,7 +84,16 @@ const BadState kBadStates[] = {
      "services[0].mode: 99 is not one of full_nat\n"},
     {"unknown scheduler", [](S s) { Web(s).set_scheduler(static_cast<v1::Scheduler>(9)); },
      "services[0].scheduler: 9 is not one of weighted_round_robin, weighted_least_connections, "
-     "maglev\n"},
+     "maglev, round_robin, least_connections, source_hash\n"},
+    {"more backends than one service may have",
+     [](S s) {
+       for (uint32_t i = 2; i <= 65535; ++i) {
+         v1::Backend& backend = *Web(s).add_backends();
+         backend.set_address("10.1.0.1");
+         backend.set_port(i);
+       }
+     },
+     "services[0].backends: 65536 are more than the 65535 that one service may have\n"},
     {"VIP and port twice",
      [](S s) {
        *s.add_services() = Web(s);

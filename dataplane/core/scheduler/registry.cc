@@ -10,6 +10,9 @@ constexpr std::array kKinds = {
     SchedulerKind{"weighted_round_robin", MakeWeightedRoundRobin},
     SchedulerKind{"weighted_least_connections", MakeWeightedLeastConnections},
     SchedulerKind{"maglev", MakeMaglev},
+    SchedulerKind{"round_robin", MakeRoundRobin},
+    SchedulerKind{"least_connections", MakeLeastConnections},
+    SchedulerKind{"source_hash", MakeSourceHash},
 };
 
 }  // namespace

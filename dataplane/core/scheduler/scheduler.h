@@ -32,7 +32,8 @@ struct SchedulingContext {
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
-  // Index into the service's backends; kNoBackend when none is available.
+  // Index into the service's backends of one that takes sessions (scheduler/availability.h);
+  // kNoBackend when none does.
   virtual uint32_t Choose(const SchedulingContext& context) const = 0;
 };
 
@@ -49,5 +50,8 @@ const SchedulerKind* FindSchedulerKind(std::string_view name);
 std::shared_ptr<const Scheduler> MakeWeightedRoundRobin(std::span<const Backend> backends);
 std::shared_ptr<const Scheduler> MakeWeightedLeastConnections(std::span<const Backend> backends);
 std::shared_ptr<const Scheduler> MakeMaglev(std::span<const Backend> backends);
+std::shared_ptr<const Scheduler> MakeRoundRobin(std::span<const Backend> backends);
+std::shared_ptr<const Scheduler> MakeLeastConnections(std::span<const Backend> backends);
+std::shared_ptr<const Scheduler> MakeSourceHash(std::span<const Backend> backends);
 
 }  // namespace steelyard::core

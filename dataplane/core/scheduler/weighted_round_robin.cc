@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/service.h"
+#include "core/scheduler/availability.h"
 
 namespace steelyard::core {
 namespace {
@@ -41,8 +41,10 @@ class WeightedRoundRobin : public Scheduler {
 
   uint32_t Choose(const SchedulingContext& context) const override {
     if (sequence_.empty()) return kNoBackend;
-    if (context.cursor >= sequence_.size()) context.cursor = 0;
-    return sequence_[context.cursor++];
+    return FirstProposed(context, [&] {
+      if (context.cursor >= sequence_.size()) context.cursor = 0;
+      return sequence_[context.cursor++];
+    });
   }
 
  private:
