@@ -86,6 +86,7 @@ class CliTest : public testing::Test {
     counters.mutable_to_backend()->set_bytes(1536);
     counters.mutable_to_client()->set_bytes(3 << 20);
     status.mutable_backends(1)->mutable_counters();
+    status.mutable_backends(1)->mutable_backend()->set_priority(5);
   }
 
   static void LayBackend(v1::ServiceStatus& status, const std::string& address, v1::Health health,
@@ -261,14 +262,16 @@ TEST_F(CliTest, BackendList) {
   LayServices();
   EXPECT_EQ(Do({"backend", "list", "web"}), kOk) << err_;
   EXPECT_EQ(daemon_.services_request.name(), "web");
-  EXPECT_EQ(
-      out_,
-      "SERVICE  BACKEND       WEIGHT  ADMIN    HEALTH  SINCE  SESSIONS  TO BACKEND  TO CLIENT  "
-      "REASON\n"
-      "web      10.0.2.11:80       1  enabled  up      2h00m         7     1.5 KiB    3.0 MiB  "
-      "HTTP status 200\n"
-      "web      10.0.2.12:80       1  enabled  down    2h00m         0         0 B        0 B  "
-      "connection refused\n");
+  EXPECT_EQ(out_,
+            "SERVICE  BACKEND       WEIGHT  PRIORITY  ADMIN    HEALTH  SINCE  SESSIONS  TO BACKEND "
+            " TO CLIENT  "
+            "REASON\n"
+            "web      10.0.2.11:80       1         0  enabled  up      2h00m         7     1.5 KiB "
+            "   3.0 MiB  "
+            "HTTP status 200\n"
+            "web      10.0.2.12:80       1         5  enabled  down    2h00m         0         0 B "
+            "       0 B  "
+            "connection refused\n");
 }
 
 TEST_F(CliTest, WithoutADataplaneCountersAreDashes) {

@@ -13,6 +13,7 @@ const FieldTable<v1::Backend> kBackend = {
     {"port", kRequired, Number(&v1::Backend::set_port, kPortRange)},
     {"weight", kOptional, Number(&v1::Backend::set_weight, kWeightRange)},
     {"admin_state", kOptional, Enum(&v1::Backend::set_admin_state)},
+    {"priority", kOptional, Number(&v1::Backend::set_priority, kPriorityRange)},
 };
 
 const FieldTable<v1::ClientAddress> kClientAddress = {

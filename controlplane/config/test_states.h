@@ -84,6 +84,7 @@ class RandomStates {
     backend.set_address(Address(number));
     backend.set_port(80);
     if (Chance()) backend.set_weight(Below(3));
+    if (Chance()) backend.set_priority(Below(3));
     if (Chance()) backend.set_admin_state(static_cast<v1::AdminState>(1 + Below(3)));
   }
 

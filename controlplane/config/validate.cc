@@ -176,6 +176,7 @@ class Validator {
       const std::string path = Item(service_path + ".backends", i);
       const v1::Backend& backend = service.backends(i);
       if (backend.has_weight()) CheckRange(path + ".weight", backend.weight(), kWeightRange);
+      CheckRange(path + ".priority", backend.priority(), kPriorityRange);
       if (backend.admin_state() != v1::ADMIN_STATE_UNSPECIFIED)
         CheckEnum(path + ".admin_state", backend.admin_state());
       const auto endpoint = CheckEndpoint(path, backend.address(), backend.port());

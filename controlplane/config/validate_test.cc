@@ -108,6 +108,8 @@ const BadState kBadStates[] = {
      "services[0].backends[0].address: the service's own address cannot be its backend\n"},
     {"weight too large", [](S s) { First(s).set_weight(65536); },
      "services[0].backends[0].weight: 65536 is not within 0 to 65535\n"},
+    {"priority too large", [](S s) { First(s).set_priority(65536); },
+     "services[0].backends[0].priority: 65536 is not within 0 to 65535\n"},
     {"unknown admin state", [](S s) { First(s).set_admin_state(static_cast<v1::AdminState>(7)); },
      "services[0].backends[0].admin_state: 7 is not one of enabled, draining, disabled\n"},
     {"no local address", [](S s) { s.clear_local_addresses(); },

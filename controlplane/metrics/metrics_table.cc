@@ -224,7 +224,8 @@ constexpr Metric kMetrics[] = {
     {"steelyard_backend_available",
      kGauge,
      {"service", "backend"},
-     "1 when the backend takes new sessions: enabled, healthy and with a weight, else 0.",
+     "1 when the backend takes new sessions: enabled, healthy, with a weight, of the first "
+     "priority that has such a backend; else 0.",
      PerBackend<&v1::BackendCounters::available>},
     {"steelyard_backend_sessions_active",
      kGauge,

@@ -235,6 +235,59 @@ TEST_F(ConfigurationTest, AdminStateAndWeightDecideWhoTakesSessions) {
   EXPECT_TRUE(backends[2].keeps_sessions);
 }
 
+// The backends that take new sessions, by their last digit.
+std::string Available(const core::Service& service) {
+  std::string available;
+  for (const core::Backend& backend : service.backends)
+    if (backend.available) available += net::ToString(backend.endpoint.address).back();
+  return available;
+}
+
+TEST_F(ConfigurationTest, OnlyTheFirstPriorityWithAnAvailableBackendTakesSessions) {
+  v1::Service a = MakeService("a", "10.0.1.1", 80,
+                              {"10.0.2.1", "10.0.2.2", "10.0.2.3", "10.0.2.4", "10.0.2.5"});
+  for (const auto& [backend, priority] : {std::pair{0, 7u}, {1, 0u}, {2, 7u}, {3, 0u}, {4, 9u}})
+    a.mutable_backends(backend)->set_priority(priority);
+  const auto available = [](const std::unique_ptr<const core::Snapshot>& snapshot) {
+    return Available(*Find(*snapshot, "10.0.1.1"));
+  };
+  EXPECT_EQ(available(Replace({a})), "24");
+  EXPECT_EQ(available(SetHealth("a", "10.0.2.2", v1::HEALTH_DOWN)), "4");
+  EXPECT_EQ(available(SetHealth("a", "10.0.2.4", v1::HEALTH_DOWN)), "13");
+  a.mutable_backends(0)->set_admin_state(v1::ADMIN_STATE_DRAINING);
+  EXPECT_EQ(available(Replace({a})), "3");
+  a.mutable_backends(2)->set_weight(0);
+  auto snapshot = Replace({a});
+  EXPECT_EQ(available(snapshot), "5");
+  // Standing by is no reason to lose sessions.
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends[0].keeps_sessions);
+  EXPECT_EQ(available(SetHealth("a", "10.0.2.5", v1::HEALTH_UNKNOWN)), "");
+  snapshot = SetHealth("a", "10.0.2.2", v1::HEALTH_UP);
+  EXPECT_EQ(available(snapshot), "2");
+  EXPECT_TRUE(Find(*snapshot, "10.0.1.1")->backends[2].keeps_sessions);
+}
+
+// A scheduler that has a table is compiled after the priorities.
+TEST_F(ConfigurationTest, SchedulersChooseOfTheFirstPriority) {
+  for (const v1::Scheduler scheduler :
+       {v1::SCHEDULER_WEIGHTED_ROUND_ROBIN, v1::SCHEDULER_MAGLEV, v1::SCHEDULER_SOURCE_HASH,
+        v1::SCHEDULER_ROUND_ROBIN, v1::SCHEDULER_LEAST_CONNECTIONS,
+        v1::SCHEDULER_WEIGHTED_LEAST_CONNECTIONS}) {
+    v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2", "10.0.2.3"});
+    a.set_scheduler(scheduler);
+    a.mutable_backends(0)->set_priority(1);
+    a.mutable_backends(2)->set_priority(2);
+    const auto snapshot = Replace({a});
+    const core::Service& service = *Find(*snapshot, "10.0.1.1");
+    uint32_t cursor = 0;
+    for (uint16_t port = 1; port < 50; ++port) {
+      const net::Endpoint client{*net::ParseIpAddress("198.51.100.7"), net::Be16(port)};
+      const net::FlowKey flow(client, service.address, net::L4Protocol::kTcp);
+      EXPECT_EQ(service.scheduler->Choose({flow, service.backends, worker_.backends, cursor}), 1u);
+    }
+  }
+}
+
 TEST_F(ConfigurationTest, NetworkIsAppliedWholeOrNotAtAll) {
   v1::ApplyNetworkRequest request;
   v1::Route& route = *request.add_routes();

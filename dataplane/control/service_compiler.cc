@@ -78,6 +78,17 @@ core::Backend CompileBackend(const std::string& service, const v1::Backend& mess
   return backend;
 }
 
+// Of the backends that could take new sessions, only those of the first priority do.
+void LetFirstPriorityTakeSessions(const v1::Service& message,
+                                  std::vector<core::Backend>& backends) {
+  uint32_t first = UINT32_MAX;
+  for (size_t i = 0; i < backends.size(); ++i)
+    if (backends[i].available)
+      first = std::min(first, message.backends(static_cast<int>(i)).priority());
+  for (size_t i = 0; i < backends.size(); ++i)
+    backends[i].available &= message.backends(static_cast<int>(i)).priority() == first;
+}
+
 }  // namespace
 
 std::string BackendName(const std::string& service, const std::string& address, uint32_t port) {
@@ -119,6 +130,7 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
     if (service->backends.back().endpoint.address.family() != service->address.address.family())
       Refuse(backend_path + ".address", "must be of the service's address family");
   }
+  LetFirstPriorityTakeSessions(message, service->backends);
   // Pools may be shared by services of both families; a session borrows of its backend's.
   std::erase_if(service->local_addresses, [&](const net::IpAddress& address) {
     return address.family() != service->address.address.family();

@@ -31,8 +31,10 @@ inline constexpr uint32_t kNoSessionLimit = UINT32_MAX;
 
 struct Backend {
   net::Endpoint endpoint;
-  uint32_t weight = 0;     // as configured
-  bool available = false;  // enabled, healthy and of weight above 0: takes new sessions
+  uint32_t weight = 0;  // as configured
+  // Takes new sessions: enabled, healthy, of weight above 0, and of the first priority that has any
+  // such backend.
+  bool available = false;
   // Neither disabled nor down. A datagram flow moves away from a backend that does not (nothing
   // else would ever end it); a TCP connection is its endpoints' to end.
   bool keeps_sessions = false;
