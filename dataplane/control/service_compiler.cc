@@ -53,13 +53,25 @@ core::Timeouts CompileTimeouts(const v1::Timeouts& message, const std::string& p
   return timeouts_ms;
 }
 
-core::ClientAddressOption CompileClientAddress(const v1::ClientAddress& message,
-                                               const std::string& path) {
+core::ClientAddressCarrier CompileCarrier(v1::ClientAddress::Carrier carrier,
+                                          const std::string& path) {
+  switch (carrier) {
+    case v1::ClientAddress::CARRIER_NONE:
+      return core::ClientAddressCarrier::kNone;
+    case v1::ClientAddress::CARRIER_TOA:
+      return core::ClientAddressCarrier::kToa;
+    default:
+      Refuse(path, "unknown carrier");
+  }
+}
+
+core::ClientAddress CompileClientAddress(const v1::ClientAddress& message,
+                                         const std::string& path) {
   if (message.toa_kind() == 0 || message.toa_kind() > 255)
     Refuse(path + ".toa_kind", "must be within 1 to 255");
-  return {.enabled = message.carrier() == v1::ClientAddress::CARRIER_TOA,
-          .on_syn = message.toa_on_syn(),
-          .kind = static_cast<uint8_t>(message.toa_kind())};
+  return {.carrier = CompileCarrier(message.carrier(), path + ".carrier"),
+          .toa_on_syn = message.toa_on_syn(),
+          .toa_kind = static_cast<uint8_t>(message.toa_kind())};
 }
 
 core::Backend CompileBackend(const std::string& service, const v1::Backend& message,

@@ -325,7 +325,7 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
   const bool adds_option =
       DirectionOf(flow) == Direction::kReverse && (state.flags & kFlowClientAddressPending) != 0;
-  TranslateIcmpError(sessions_, flow, adds_option ? ClientAddressOption::Bytes(parsed.family) : 0,
+  TranslateIcmpError(sessions_, flow, adds_option ? ClientAddress::ToaBytes(parsed.family) : 0,
                      parsed, packet);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;

@@ -42,16 +42,18 @@ struct Backend {
   uint32_t max_sessions_per_worker = kNoSessionLimit;  // takes no new ones then
 };
 
+enum class ClientAddressCarrier : uint8_t { kNone, kToa };
+
 // How the client's address travels to the backend.
-struct ClientAddressOption {
-  bool enabled = false;
-  bool on_syn = false;
-  // Options of this kind from outside are blanked whether ours is enabled or not: a backend that
-  // believes our local addresses must not be lied to through us.
-  uint8_t kind = 254;
+struct ClientAddress {
+  ClientAddressCarrier carrier = ClientAddressCarrier::kNone;
+  bool toa_on_syn = false;
+  // Options of this kind from outside are blanked whoever carries ours: a backend that believes our
+  // local addresses must not be lied to through us.
+  uint8_t toa_kind = 254;
 
   // Bytes of the option that carries an address of this family.
-  static constexpr uint8_t Bytes(net::Family family) {
+  static constexpr uint8_t ToaBytes(net::Family family) {
     return family == net::Family::kIpv4 ? 8 : 20;
   }
 };
@@ -69,7 +71,7 @@ struct Service {
   const ForwardingMode* mode = nullptr;
   std::shared_ptr<const Scheduler> scheduler;
   std::vector<net::IpAddress> local_addresses;  // of the backends' family
-  ClientAddressOption client_address;
+  ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
   std::vector<Backend> backends;
 };

@@ -124,7 +124,10 @@ class FuzzBox {
         service->protocol = protocol;
         service->mode = &core::FullNat();
         service->local_addresses = {v4 ? Address("10.0.2.100") : Address("fd00:2::100")};
-        service->client_address = {.enabled = protocol == net::L4Protocol::kTcp, .on_syn = v4};
+        service->client_address = {.carrier = protocol == net::L4Protocol::kTcp
+                                                  ? core::ClientAddressCarrier::kToa
+                                                  : core::ClientAddressCarrier::kNone,
+                                   .toa_on_syn = v4};
         for (const char* host : {"10.0.2.11", "10.0.2.12"})
           service->backends.push_back(
               {.endpoint = v4 ? Host(host, 8080) : Host("fd00:2::11", host[8]),

@@ -8,6 +8,8 @@
 namespace steelyard::test {
 namespace {
 
+using core::ClientAddressCarrier;
+using core::ClientAddressCarrier::kToa;
 using net::kTcpAck;
 using net::kTcpFin;
 using net::kTcpRst;
@@ -20,10 +22,10 @@ class ClientAddress : public testing::TestWithParam<FamilyCase> {
  protected:
   ClientAddress() {
     box.AddUsualServices();
-    Carry({.enabled = true});
+    Carry({.carrier = kToa});
   }
-  void Carry(const core::ClientAddressOption& option) {
-    box.service(family.vip, net::L4Protocol::kTcp).client_address = option;
+  void Carry(const core::ClientAddress& client_address) {
+    box.service(family.vip, net::L4Protocol::kTcp).client_address = client_address;
     box.Compile();
   }
   Bytes Expected(const Connection& connection, uint8_t kind = kKind) const {
@@ -91,7 +93,7 @@ TEST_P(ClientAddress, NotOnRst) {
 }
 
 TEST_P(ClientAddress, OnSynWhereConfigured) {
-  Carry({.enabled = true, .on_syn = true, .kind = 200});
+  Carry({.carrier = kToa, .toa_on_syn = true, .toa_kind = 200});
   Connection connection(box, family);
   const auto syn = connection.FromClient(kTcpSyn, MssOption(1460));
   EXPECT_EQ(syn.seen.options.at(200), Expected(connection, 200));
@@ -148,7 +150,7 @@ TEST_P(ClientAddress, SynAckLeavesRoomForIt) {
 // there are, whether we carry addresses or not.
 TEST_P(ClientAddress, ForgedOnesAreBlanked) {
   for (const bool enabled : {true, false}) {
-    Carry({.enabled = enabled});
+    Carry({.carrier = enabled ? kToa : ClientAddressCarrier::kNone});
     Connection connection(box, family, enabled ? 1000 : 2000);
     const Bytes forged = ClientAddressOption(kKind, Host("1.2.3.4", 99));
     const Bytes forged_and_other =
@@ -188,7 +190,7 @@ TEST_P(ClientAddress, ForgedInFullHeadersAreBlankedToo) {
 }
 
 TEST_P(ClientAddress, NoneWhenTheServiceCarriesNone) {
-  Carry({.enabled = false});
+  Carry({.carrier = ClientAddressCarrier::kNone});
   Connection connection(box, family);
   connection.Open();
   EXPECT_FALSE(Carries(connection.FromClient(kTcpAck, {}, Pattern(9))));

@@ -141,7 +141,8 @@ TEST_P(IcmpError, MtuIsToldAsItIs) {
 }
 
 TEST_P(IcmpError, MtuShrinksByTheClientAddressWhileItIsAdded) {
-  box.service(family.vip, net::L4Protocol::kTcp).client_address.enabled = true;
+  box.service(family.vip, net::L4Protocol::kTcp).client_address.carrier =
+      core::ClientAddressCarrier::kToa;
   box.Compile();
   Connection connection(box, family);
   connection.Open();
@@ -166,7 +167,8 @@ TEST_P(IcmpError, MtuShrinksByTheClientAddressWhileItIsAdded) {
 
 // With the client's address in it, it is not byte for byte the client's; what a host looks at is.
 TEST_P(IcmpError, AboutASegmentWithTheClientAddress) {
-  box.service(family.vip, net::L4Protocol::kTcp).client_address.enabled = true;
+  box.service(family.vip, net::L4Protocol::kTcp).client_address.carrier =
+      core::ClientAddressCarrier::kToa;
   box.Compile();
   Connection connection(box, family);
   connection.Open();

@@ -69,9 +69,9 @@ uint16_t MaxSegmentBytes(const PacketContext& context, const NextHop& next_hop,
 }
 
 // The option as it goes on the wire; returns its length.
-uint8_t WriteClientAddress(uint8_t kind, const net::FlowKey& client_flow, uint8_t* out) {
+uint8_t WriteToa(uint8_t kind, const net::FlowKey& client_flow, uint8_t* out) {
   const net::IpAddress& client = client_flow.source.address;
-  const uint8_t bytes = ClientAddressOption::Bytes(client.family());
+  const uint8_t bytes = ClientAddress::ToaBytes(client.family());
   const uint8_t address_bytes = client.is_v4() ? 4 : 16;
   out[0] = kind;
   out[1] = bytes;
@@ -80,18 +80,19 @@ uint8_t WriteClientAddress(uint8_t kind, const net::FlowKey& client_flow, uint8_
   return bytes;
 }
 
-bool CarriesClientAddress(const ClientAddressOption& option, const ParsedPacket& parsed) {
-  if (!option.enabled || (parsed.tcp_flags & net::kTcpRst)) return false;
-  return (parsed.tcp_flags & net::kTcpSyn) == 0 || option.on_syn;
+bool CarriesToa(const ClientAddress& client_address, const ParsedPacket& parsed) {
+  if (client_address.carrier != ClientAddressCarrier::kToa || (parsed.tcp_flags & net::kTcpRst))
+    return false;
+  return (parsed.tcp_flags & net::kTcpSyn) == 0 || client_address.toa_on_syn;
 }
 
-ChecksumDelta AddClientAddress(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
-                               ParsedPacket& parsed, Packet& packet) {
+ChecksumDelta AddToa(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                     ParsedPacket& parsed, Packet& packet) {
   const Service* service = ServiceOf(context, flow);
-  if (service == nullptr || !CarriesClientAddress(service->client_address, parsed)) return {};
+  if (service == nullptr || !CarriesToa(service->client_address, parsed)) return {};
   uint8_t option[20];
   const uint8_t bytes =
-      WriteClientAddress(service->client_address.kind, context.sessions.Describe(flow).key, option);
+      WriteToa(service->client_address.toa_kind, context.sessions.Describe(flow).key, option);
   const size_t tcp_bytes = parsed.payload_offset - parsed.l4_offset;
   const size_t datagram_bytes = parsed.l3_end - net::kL3Offset;
   if (tcp_bytes + bytes > net::kMaxTcpHeaderBytes || datagram_bytes + bytes > next_hop.mtu ||
@@ -109,11 +110,11 @@ ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const
     changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
   if (parsed.has_other_options) [[unlikely]] {
     const Service* service = ServiceOf(context, flow);
-    const uint8_t kind = service ? service->client_address.kind : ClientAddressOption{}.kind;
+    const uint8_t kind = service ? service->client_address.toa_kind : ClientAddress{}.toa_kind;
     changes.Add(BlankTcpOptions(kind, parsed, packet));
   }
   if (state.flags & kFlowClientAddressPending)
-    changes.Add(AddClientAddress(context, flow, next_hop, parsed, packet));
+    changes.Add(AddToa(context, flow, next_hop, parsed, packet));
   return changes;
 }
 
@@ -124,7 +125,7 @@ ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, cons
       ShiftAcknowledgment(state.sequence_delta, state.timestamp_delta, parsed, packet);
   if (state.flags & kFlowClientAddressPending) {
     if (parsed.tcp_flags & net::kTcpSyn) {
-      const uint8_t reserved = ClientAddressOption::Bytes(
+      const uint8_t reserved = ClientAddress::ToaBytes(
           context.sessions.Describe(flow).rewrite.destination.address.family());
       changes.Add(
           ClampMss(static_cast<uint16_t>(MaxSegmentBytes(context, next_hop, parsed) - reserved),
@@ -157,7 +158,7 @@ class FullNatMode : public ForwardingMode {
     if (session == kNoSession) return net::Verdict::kSessionTableFull;
     if (service.protocol == net::L4Protocol::kTcp) {
       SetClocks(context, session, backend_flow, packet, parsed);
-      if (service.client_address.enabled)
+      if (service.client_address.carrier == ClientAddressCarrier::kToa)
         for (const Direction direction : {Direction::kForward, Direction::kReverse})
           context.sessions.state(RefOf(session, direction)).flags |= kFlowClientAddressPending;
     }
