@@ -75,6 +75,42 @@ ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_de
   return changes;
 }
 
+uint32_t WithoutHidden(uint32_t sequence, uint32_t first, uint32_t hidden) {
+  const uint32_t before = first - sequence;
+  if (static_cast<int32_t>(before) <= 0) return sequence;
+  return before <= hidden ? first : sequence + hidden;
+}
+
+ChecksumDelta HideSequenceNumbers(uint32_t first, uint32_t hidden, const ParsedPacket& parsed,
+                                  Packet& packet) {
+  if ((parsed.tcp_flags & net::kTcpAck) == 0) return {};
+  auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
+  const Be32 acknowledgment(WithoutHidden(tcp.acknowledgment.value(), first, hidden));
+  ChecksumDelta changes;
+  changes.Replace(tcp.acknowledgment, acknowledgment);
+  tcp.acknowledgment = acknowledgment;
+  if (parsed.sack_offset == 0) return changes;
+
+  const uint8_t bytes = packet.data[parsed.sack_offset + 1];
+  uint8_t option[40];
+  size_t end = 2;
+  for (size_t at = parsed.sack_offset + 2u; at < parsed.sack_offset + size_t{bytes}; at += 8) {
+    const Be32 left(WithoutHidden(HeaderAt<Be32>(packet, at).value(), first, hidden));
+    const Be32 right(WithoutHidden(HeaderAt<Be32>(packet, at + 4).value(), first, hidden));
+    if (left == right) continue;
+    std::memcpy(option + end, &left, 4);
+    std::memcpy(option + end + 4, &right, 4);
+    end += 8;
+  }
+  if (end == 2) end = 0;
+  std::memset(option + end, net::kTcpOptionNop, bytes - end);
+  if (end != 0) {
+    option[0] = net::kTcpOptionSack;
+    option[1] = static_cast<uint8_t>(end);
+  }
+  return changes.Add(ReplaceInSegment(parsed, packet, parsed.sack_offset, option, bytes));
+}
+
 ChecksumDelta BlankTcpOptions(uint8_t kind, const ParsedPacket& parsed, Packet& packet) {
   const size_t begin = parsed.l4_offset + sizeof(TcpHeader);
   net::TcpOptionWalker walker(packet.data + begin, parsed.payload_offset - begin);

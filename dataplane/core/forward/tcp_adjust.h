@@ -24,6 +24,14 @@ net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_del
 net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
                                        const net::ParsedPacket& parsed, net::Packet& packet);
 
+// Takes the `hidden` sequence numbers before `first` away from what the other side echoes: one among
+// them becomes `first`, one before them goes up by as many.
+uint32_t WithoutHidden(uint32_t sequence, uint32_t first, uint32_t hidden);
+// The same for a segment's acknowledgment and SACK blocks. A block of nothing but hidden numbers
+// becomes padding.
+net::ChecksumDelta HideSequenceNumbers(uint32_t first, uint32_t hidden,
+                                       const net::ParsedPacket& parsed, net::Packet& packet);
+
 // Turns every option of that kind into padding of the same length.
 net::ChecksumDelta BlankTcpOptions(uint8_t kind, const net::ParsedPacket& parsed,
                                    net::Packet& packet);

@@ -159,5 +159,51 @@ TEST(TcpAdjust, BlankingLeavesPaddingAndEverythingElse) {
   }
 }
 
+// The other side counts `hidden` numbers before `first` that this side never sent. Its numbers,
+// moved so that both agree from `first` on, are taken back one by one.
+TEST(TcpAdjust, HiddenSequenceNumbersAreNeverShown) {
+  for (const uint32_t first : {1000u, 5u, 0xfffffff0u})
+    for (const uint32_t hidden : {0u, 1u, 28u, 52u})
+      for (int32_t place = -200; place < 200; ++place) {
+        const auto shown = static_cast<int32_t>(
+            WithoutHidden(first + static_cast<uint32_t>(place), first, hidden) - first);
+        if (place >= 0)
+          EXPECT_EQ(shown, place);
+        else
+          EXPECT_EQ(shown, std::min(0, place + static_cast<int32_t>(hidden)));
+      }
+}
+
+TEST(TcpAdjust, SackBlocksOfHiddenNumbersBecomePadding) {
+  test::Random random(5);
+  for (int round = 0; round < 20'000; ++round) {
+    const uint32_t first = random(), hidden = random() % 60;
+    const auto near = [&] { return first + random() % 200 - 100; };
+    std::vector<std::pair<uint32_t, uint32_t>> blocks(1 + random() % 4), left;
+    for (auto& block : blocks) {
+      block.first = near();
+      block.second = block.first + 1 + random() % 60;
+      const std::pair shown(WithoutHidden(block.first, first, hidden),
+                            WithoutHidden(block.second, first, hidden));
+      if (shown.first != shown.second) left.push_back(shown);
+    }
+    const uint32_t acknowledgment = near();
+    const Bytes options = Concat({Nops(random() % 3), test::SackOption(blocks)});
+    SegmentInMemory segment(test::TcpFrame({.source = test::kClient4,
+                                            .destination = test::kVip4,
+                                            .acknowledgment = acknowledgment,
+                                            .options = options,
+                                            .payload = test::Pattern(random() % 9)}));
+    const test::Seen after =
+        segment.After(HideSequenceNumbers(first, hidden, segment.parsed, segment.packet));
+    ASSERT_EQ(after.acknowledgment, WithoutHidden(acknowledgment, first, hidden));
+    ASSERT_EQ(after.header_bytes, 20 + (options.size() + 3) / 4 * 4);
+    if (left.empty())
+      ASSERT_FALSE(after.options.contains(net::kTcpOptionSack));
+    else
+      ASSERT_EQ(after.options.at(net::kTcpOptionSack), test::SackOption(left));
+  }
+}
+
 }  // namespace
 }  // namespace steelyard::core

@@ -22,4 +22,12 @@ void TranslatePacket(const SessionTable& sessions, FlowRef flow, const net::Pars
 net::ChecksumDelta InsertTcpOption(const uint8_t* option, uint8_t bytes, net::ParsedPacket& parsed,
                                    net::Packet& packet);
 
+// Adds bytes before the payload of a TCP segment or UDP datagram in the same way; the payload then
+// begins with them. The caller has made sure of headroom. UDP's own length follows.
+net::ChecksumDelta InsertPayload(const uint8_t* bytes, uint8_t length, net::ParsedPacket& parsed,
+                                 net::Packet& packet);
+
+// Cuts a TCP segment's payload off. The frame has no padding behind it.
+net::ChecksumDelta CutPayload(net::ParsedPacket& parsed, net::Packet& packet);
+
 }  // namespace steelyard::core

@@ -102,5 +102,80 @@ TEST(InsertTcpOption, KeepsPayloadOptionsAndTheAccountOfHeadroom) {
   }
 }
 
+Bytes SomePacket(test::Random& random, bool tcp) {
+  const bool v4 = random() % 2;
+  const net::Endpoint source = v4 ? test::kClient4 : test::kClient6;
+  const net::Endpoint destination = v4 ? test::kVip4 : test::kVip6;
+  const Bytes payload = test::Pattern(random() % 200, static_cast<uint8_t>(random()));
+  const test::IpFields fields =
+      v4 ? test::IpFields{.options = test::Nops(random() % 3 * 4)}
+         : test::IpFields{.extensions = {static_cast<uint8_t>(tcp ? 6 : 17), 0, 1, 4, 0, 0, 0, 0},
+                          .first_extension = 60};
+  if (!tcp)
+    return test::UdpFrame({.source = source,
+                           .destination = destination,
+                           .payload = payload,
+                           .without_checksum = v4 && random() % 3 == 0},
+                          fields);
+  return test::TcpFrame({.source = source,
+                         .destination = destination,
+                         .options = test::Nops(random() % 5),
+                         .payload = payload},
+                        fields);
+}
+
+test::Seen AfterChanges(const net::ParsedPacket& parsed, const net::Packet& packet,
+                        net::ChecksumDelta changes) {
+  if (parsed.protocol() == net::L4Protocol::kTcp) {
+    auto& tcp = net::HeaderAt<net::TcpHeader>(packet, parsed.l4_offset);
+    tcp.checksum = changes.ApplyTo(tcp.checksum);
+  } else {
+    auto& udp = net::HeaderAt<net::UdpHeader>(packet, parsed.l4_offset);
+    if (udp.checksum.raw() != 0) udp.checksum = changes.ApplyToUdp(udp.checksum);
+  }
+  return test::Dissect(test::BytesOf(packet));
+}
+
+TEST(InsertPayload, StandsBeforeThePayloadInSegmentsAndDatagrams) {
+  test::Random random(3);
+  for (int round = 0; round < 20'000; ++round) {
+    const bool tcp = random() % 2;
+    const Bytes frame = SomePacket(random, tcp);
+    const Bytes added = test::Pattern(2 + random() % 30 * 2, static_cast<uint8_t>(random()));
+    const auto bytes = static_cast<uint8_t>(added.size());
+    const test::ExactBuffer buffer(frame, bytes);
+    net::Packet packet = buffer.packet();
+    net::ParsedPacket parsed = net::ParsePacket(packet, test::kPortMac[0]);
+    const net::ChecksumDelta changes = InsertPayload(added.data(), bytes, parsed, packet);
+    const test::Seen after = AfterChanges(parsed, packet, changes), before = test::Dissect(frame);
+    ASSERT_EQ(after.trouble, "");
+    ASSERT_EQ(after.payload, test::Concat({added, before.payload}));
+    ASSERT_EQ(after.options, before.options);
+    ASSERT_EQ(after.udp_checksum == 0, before.udp_checksum == 0);
+    ASSERT_EQ(packet.headroom, 0u);
+    const net::ParsedPacket anew = net::ParsePacket(packet, test::kPortMac[0]);
+    ASSERT_EQ(parsed.payload_offset, anew.payload_offset);
+    ASSERT_EQ(parsed.l3_end, anew.l3_end);
+  }
+}
+
+TEST(CutPayload, LeavesTheHeadersAndARightChecksum) {
+  test::Random random(4);
+  for (int round = 0; round < 20'000; ++round) {
+    const Bytes frame = SomePacket(random, true);
+    const test::ExactBuffer buffer(frame);
+    net::Packet packet = buffer.packet();
+    net::ParsedPacket parsed = net::ParsePacket(packet, test::kPortMac[0]);
+    const net::ChecksumDelta changes = CutPayload(parsed, packet);
+    const test::Seen after = AfterChanges(parsed, packet, changes), before = test::Dissect(frame);
+    ASSERT_EQ(after.trouble, "");
+    ASSERT_EQ(after.payload, Bytes{});
+    ASSERT_EQ(packet.length, frame.size() - before.payload.size());
+    ASSERT_EQ(parsed.payload_bytes(), 0u);
+    // All but the lengths and checksums.
+    ASSERT_EQ(test::Slice(after.l4, 0, 16), test::Slice(before.l4, 0, 16));
+  }
+}
+
 }  // namespace
 }  // namespace steelyard::core
