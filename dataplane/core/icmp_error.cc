@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/forward/proxy_protocol.h"
 #include "core/forward/tcp_adjust.h"
 #include "net/checksum.h"
 
@@ -50,9 +51,17 @@ ChecksumDelta SetAddresses(Packet& packet, size_t l3_offset, const net::IpAddres
   return changes;
 }
 
+// Takes the sequence number of a client's segment back to what the client sent.
+uint32_t QuotedSequenceDelta(const SessionTable& sessions, FlowRef flow, uint32_t quoted) {
+  const FlowState& state = sessions.state(flow);
+  if (state.flags & kFlowProxyHeader) return ClientSequence(sessions, flow, quoted) - quoted;
+  return 0 - state.sequence_delta;
+}
+
 // `sent` is what the quoted packet's sender sent. `flow` runs against it.
-void RestoreQuotedPacket(const FlowState& state, Direction direction, const FlowKey& sent,
+void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowKey& sent,
                          const ParsedPacket& parsed, Packet& packet) {
+  const FlowState& state = sessions.state(flow);
   ChecksumDelta changes =
       SetAddresses(packet, parsed.quoted_l3_offset, sent.source.address, sent.destination.address);
   const size_t quoted_bytes = parsed.l3_end - parsed.quoted_l4_offset;  // 8 at least
@@ -69,8 +78,9 @@ void RestoreQuotedPacket(const FlowState& state, Direction direction, const Flow
   ParsedPacket quoted = parsed;
   quoted.l4_offset = parsed.quoted_l4_offset;
   quoted.tcp_flags = quoted_bytes >= 14 ? tcp.flags : uint8_t{net::kTcpAck};
-  if (direction == Direction::kReverse)  // quotes the client's segment
-    changes.Add(ShiftSequence(0 - state.sequence_delta, 0 - state.timestamp_delta, quoted, packet));
+  if (DirectionOf(flow) == Direction::kReverse)  // quotes the client's segment
+    changes.Add(ShiftSequence(QuotedSequenceDelta(sessions, flow, tcp.sequence.value()),
+                              0 - state.timestamp_delta, quoted, packet));
   else if (quoted_bytes >= 12)
     changes.Add(
         ShiftAcknowledgment(0 - state.sequence_delta, 0 - state.timestamp_delta, quoted, packet));
@@ -98,7 +108,7 @@ bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
 void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
                         const ParsedPacket& parsed, Packet& packet) {
   const FlowKey rewrite = sessions.Describe(flow).rewrite;
-  RestoreQuotedPacket(sessions.state(flow), DirectionOf(flow), rewrite.Reversed(), parsed, packet);
+  RestoreQuotedPacket(sessions, flow, rewrite.Reversed(), parsed, packet);
   ShrinkMtu(added_bytes, parsed, packet);
   SetAddresses(packet, net::kL3Offset, rewrite.source.address, rewrite.destination.address);
   auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);

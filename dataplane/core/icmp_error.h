@@ -20,7 +20,7 @@ bool VerifyIcmpChecksum(const net::ParsedPacket& parsed, const net::Packet& pack
 
 // Rewrites the error's own addresses as a reply of that flow would have them, and the quoted packet
 // back to what its sender sent: addresses, ports, sequence numbers, timestamps, SACK blocks and
-// checksums as far as they are quoted (an option that the box added stays). An MTU in it shrinks by
+// checksums as far as they are quoted (an option or PROXY header that the box added stays). An MTU in it shrinks by
 // `added_bytes`, what the box adds to packets of that sender.
 void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
                         const net::ParsedPacket& parsed, net::Packet& packet);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline.h"
 
+#include "core/forward/proxy_protocol.h"
 #include "core/icmp_error.h"
 #include "net/checksum.h"
 #include "net/wire.h"
@@ -159,7 +160,7 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
   Verdict verdict = Verdict::kForwarded;
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
-  if (parsed.l3_end - net::kL3Offset > next_hop.mtu) return Verdict::kPacketTooBig;
+  if (!Fits(flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
   if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
 
@@ -170,6 +171,15 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;
+}
+
+bool Pipeline::Fits(FlowRef flow, const NextHop& next_hop, const ParsedPacket& parsed,
+                    const net::Packet& packet) const {
+  const uint32_t bytes = parsed.l3_end - net::kL3Offset;
+  if ((sessions_.state(flow).flags & kFlowProxyHeaderPending) == 0) [[likely]]
+    return bytes <= next_hop.mtu;
+  const uint32_t header_bytes = ProxyHeaderBytesOn(sessions_, flow, parsed, packet);
+  return bytes + header_bytes <= next_hop.mtu && header_bytes <= packet.headroom;
 }
 
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
@@ -323,10 +333,9 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   TrimPadding(parsed, packet);
   if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
-  const bool adds_option =
-      DirectionOf(flow) == Direction::kReverse && (state.flags & kFlowClientAddressPending) != 0;
-  TranslateIcmpError(sessions_, flow, adds_option ? ClientAddress::ToaBytes(parsed.family) : 0,
-                     parsed, packet);
+  const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
+  TranslateIcmpError(sessions_, flow, mode.MostAddedBytes(sessions_, OtherDirection(flow)), parsed,
+                     packet);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;

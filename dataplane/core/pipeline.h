@@ -80,6 +80,9 @@ class Pipeline {
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   bool IsStale(const PacketContext& context, FlowRef flow) const;
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
+  // With what the packet has to grow by.
+  bool Fits(FlowRef flow, const NextHop& next_hop, const net::ParsedPacket& parsed,
+            const net::Packet& packet) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   void EndSession(SessionId session);

@@ -42,7 +42,7 @@ struct Backend {
   uint32_t max_sessions_per_worker = kNoSessionLimit;  // takes no new ones then
 };
 
-enum class ClientAddressCarrier : uint8_t { kNone, kToa };
+enum class ClientAddressCarrier : uint8_t { kNone, kToa, kProxyV2 };
 
 // How the client's address travels to the backend.
 struct ClientAddress {
@@ -51,6 +51,8 @@ struct ClientAddress {
   // Options of this kind from outside are blanked whoever carries ours: a backend that believes our
   // local addresses must not be lied to through us.
   uint8_t toa_kind = 254;
+
+  bool first_datagram_only = false;  // kProxyV2 over UDP; else in every datagram
 
   // Bytes of the option that carries an address of this family.
   static constexpr uint8_t ToaBytes(net::Family family) {

@@ -41,6 +41,10 @@ enum FlowFlags : uint8_t {
   // The sides' families, for wide records; a narrow record is IPv4 on both.
   kFlowKeyIsIpv4 = 1 << 1,
   kFlowRewriteIsIpv4 = 1 << 2,
+  // TCP: a PROXY header stands before the client's bytes. UDP: before those of every datagram.
+  kFlowProxyHeader = 1 << 3,
+  // TCP: the backend has not acknowledged it. UDP: the next datagram gets one.
+  kFlowProxyHeaderPending = 1 << 4,
 };
 
 // The part that narrow and wide records share; first in both.
@@ -99,9 +103,10 @@ struct SessionRecord {
   uint32_t service_slot;
   uint32_t created_ms;
   uint32_t next_free;  // session + 1 while unused; 0 ends the list
+  uint32_t initial_sequence;  // the client's, when a PROXY header stands behind it
   bool in_use;
   uint8_t reserved[3];
 };
-static_assert(sizeof(SessionRecord) == 16);
+static_assert(sizeof(SessionRecord) == 20);
 
 }  // namespace steelyard::core

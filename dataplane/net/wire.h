@@ -88,6 +88,7 @@ enum TcpOptionKind : uint8_t {
   kTcpOptionSackPermitted = 4,
   kTcpOptionSack = 5,
   kTcpOptionTimestamps = 8,
+  kTcpOptionFastOpen = 34,
 };
 inline constexpr size_t kMaxTcpHeaderBytes = 60;
 

@@ -46,6 +46,10 @@ void RequireOffsetsInOrder(const ParsedPacket& parsed, size_t length) {
   if (quotes) Require(parsed.quoted_l4_offset + 8 <= parsed.l3_end, "the quote is inside");
 }
 
+// Services whose backends get PROXY headers.
+const net::Endpoint kProxyVip4{kVip4.address, net::Be16(81)};
+const net::Endpoint kProxyVip6{kVip6.address, net::Be16(81)};
+
 // A box whose big parts outlive an input; what an input can change is made anew.
 class FuzzBox {
  public:
@@ -53,7 +57,7 @@ class FuzzBox {
     std::memset(Memory(), 0, core::SessionTable::RequiredBytes(kCapacity));
     worker_.random.seed(1);
     std::fill_n(worker_.scheduler_cursors.begin(), 8, 0);
-    for (int slot = 0; slot < 8; ++slot) std::construct_at(&worker_.backends[slot]);
+    for (int slot = 0; slot < 16; ++slot) std::construct_at(&worker_.backends[slot]);
     sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
                       core::HashSecret());
     pipeline_.emplace(0, *sessions_, worker_, now_ns_);
@@ -77,7 +81,7 @@ class FuzzBox {
     burst.in_port = in_port;
     std::vector<std::unique_ptr<ExactBuffer>> buffers;
     for (const Bytes& frame : frames_) {
-      buffers.push_back(std::make_unique<ExactBuffer>(frame, 32));
+      buffers.push_back(std::make_unique<ExactBuffer>(frame, 64));
       burst.packet[burst.count] = buffers.back()->packet();
       burst.verdict[burst.count++] = static_cast<Verdict>(0xff);
     }
@@ -116,18 +120,20 @@ class FuzzBox {
     snapshot.network = std::make_shared<core::Network>(network, snapshot.ports);
     auto index = std::make_shared<core::ServiceIndex>();
     auto own = std::make_shared<core::AddressSet>();
-    for (const bool v4 : {true, false})
+    for (const net::Endpoint& address : {kVip4, kVip6, kProxyVip4, kProxyVip6})
       for (const net::L4Protocol protocol : {net::L4Protocol::kTcp, net::L4Protocol::kUdp}) {
+        const bool v4 = address.address.is_v4();
         auto service = std::make_shared<core::Service>();
         service->slot = static_cast<core::ServiceSlot>(snapshot.services.size());
-        service->address = v4 ? kVip4 : kVip6;
+        service->address = address;
         service->protocol = protocol;
         service->mode = &core::FullNat();
         service->local_addresses = {v4 ? Address("10.0.2.100") : Address("fd00:2::100")};
-        service->client_address = {.carrier = protocol == net::L4Protocol::kTcp
+        service->client_address = {.carrier = address == kVip4 || address == kVip6
                                                   ? core::ClientAddressCarrier::kToa
-                                                  : core::ClientAddressCarrier::kNone,
-                                   .toa_on_syn = v4};
+                                                  : core::ClientAddressCarrier::kProxyV2,
+                                   .toa_on_syn = v4,
+                                   .first_datagram_only = v4};
         for (const char* host : {"10.0.2.11", "10.0.2.12"})
           service->backends.push_back(
               {.endpoint = v4 ? Host(host, 8080) : Host("fd00:2::11", host[8]),
@@ -192,6 +198,27 @@ class FuzzBox {
     if (before.trouble.empty()) Require(after.trouble.empty(), "right checksums stay right");
     if (before.trouble == "layer 4 checksum")
       Require(after.trouble == before.trouble, "corruption stays visible");
+    // Of a session that an earlier packet of the burst may have changed, nothing is known.
+    if (burst.count == 1) RequireNothingInTheHeadersPlace(before, after);
+  }
+
+  // Until the backend has the PROXY header whole, nobody but the box writes where it stands.
+  void RequireNothingInTheHeadersPlace(const Seen& before, const Seen& after) const {
+    const core::FlowRef flow =
+        sessions_->Find(net::FlowKey(before.source, before.destination, net::L4Protocol::kTcp));
+    if (before.protocol != 6 || flow == core::kNoFlow ||
+        core::DirectionOf(flow) == core::Direction::kReverse ||
+        (sessions_->state(flow).flags & core::kFlowProxyHeaderPending) == 0)
+      return;
+    const Bytes header = ProxyHeader(before.source, before.destination, 6);
+    const auto place = static_cast<int32_t>(
+        after.sequence - sessions_->record(core::SessionOf(flow)).initial_sequence - 1 -
+        sessions_->state(flow).sequence_delta);
+    const bool begins_with_header = after.payload.size() >= header.size() &&
+                                    std::equal(header.begin(), header.end(), after.payload.begin());
+    Require(after.payload.empty() || (place == 0 && begins_with_header) ||
+                place >= static_cast<int32_t>(header.size()),
+            "the header's place is the header's");
   }
 
   core::WorkerState& worker_;
@@ -240,7 +267,9 @@ std::vector<Bytes> ParsePacketSeeds() {
 
 std::vector<Bytes> PipelineSeeds() {
   std::vector<Bytes> seeds;
-  for (const auto& [client, vip] : {std::pair(kClient4, kVip4), std::pair(kClient6, kVip6)}) {
+  for (const auto& [client, vip] :
+       {std::pair(kClient4, kVip4), std::pair(kClient6, kVip6), std::pair(kClient4, kProxyVip4),
+        std::pair(kClient6, kProxyVip6)}) {
     const Bytes syn = TcpFrame({.source = client,
                                 .destination = vip,
                                 .flags = net::kTcpSyn,

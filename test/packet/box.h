@@ -82,6 +82,8 @@ class Box {
   std::vector<core::Neighbour> MissingNeighbours();
 
  private:
+  // As it came, or as a service with PROXY headers makes it: with one, or cut off.
+  bool IsPayloadOf(const Bytes& payload, const Seen& before) const;
   void CheckForwarded(const Bytes& in, const Outcome& out) const;
 
   struct AlignedFree {

@@ -253,6 +253,18 @@ Bytes ClientAddressOption(uint8_t kind, const net::Endpoint& client) {
   return option;
 }
 
+Bytes ProxyHeader(const net::Endpoint& client, const net::Endpoint& vip, uint8_t protocol) {
+  Bytes header{0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21};
+  const bool is_v4 = client.address.is_v4();
+  Put8(header, static_cast<uint8_t>((is_v4 ? 0x10 : 0x20) + (protocol == kTcp ? 1 : 2)));
+  Put16(header, is_v4 ? 12 : 36);
+  Put(header, client.address);
+  Put(header, vip.address);
+  Put16(header, client.port.value());
+  Put16(header, vip.port.value());
+  return header;
+}
+
 // --- taking apart ------------------------------------------------------------------------------
 
 namespace {

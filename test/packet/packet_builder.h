@@ -102,6 +102,9 @@ Bytes TimestampsOption(uint32_t value, uint32_t echo);
 Bytes SackOption(const std::vector<std::pair<uint32_t, uint32_t>>& blocks);
 Bytes ClientAddressOption(uint8_t kind, const net::Endpoint& client);
 
+// The PROXY protocol's, version 2.
+Bytes ProxyHeader(const net::Endpoint& client, const net::Endpoint& vip, uint8_t protocol);
+
 // --- taking apart ------------------------------------------------------------------------------
 
 // A frame as its receiver sees it. `trouble` is empty when every length and checksum is right.

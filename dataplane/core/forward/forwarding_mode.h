@@ -48,6 +48,10 @@ class ForwardingMode {
   virtual void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                        net::ParsedPacket& parsed, net::Packet& packet) const = 0;
 
+  // The most that Rewrite adds to a packet of the flow, as things stand: an MTU that is told to its
+  // sender is that much smaller.
+  virtual uint8_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const = 0;
+
   // Whom the packets of the flow go to next, as far as layer 3 is concerned.
   virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const = 0;
 

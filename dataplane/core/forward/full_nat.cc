@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Full NAT: C→V becomes L→R, R→L becomes V→C. The backend answers the box whatever its routes say,
-// and learns the client's address from a TCP option (TOA).
+// and learns the client's address from a TCP option (TOA) or a PROXY header.
 //
 // A local port comes back soon after its session ends, while the backend may still hold the last
 // connection in TIME-WAIT. For the new SYN to be accepted there, every session gets an initial
@@ -12,6 +12,7 @@
 
 #include "core/forward/forwarding_mode.h"
 #include "core/forward/local_port.h"
+#include "core/forward/proxy_protocol.h"
 #include "core/forward/tcp_adjust.h"
 #include "core/forward/translate.h"
 
@@ -101,13 +102,26 @@ ChecksumDelta AddToa(const PacketContext& context, FlowRef flow, const NextHop& 
   return InsertTcpOption(option, bytes, parsed, packet);
 }
 
+uint8_t AddedBytes(const SessionTable& sessions, FlowRef flow) {
+  if (DirectionOf(flow) == Direction::kReverse) return 0;
+  const uint8_t flags = sessions.state(flow).flags;
+  const net::Family family = sessions.Describe(flow).key.source.address.family();
+  if (flags & kFlowProxyHeaderPending) return ProxyHeaderBytes(family);
+  return flags & kFlowClientAddressPending ? ClientAddress::ToaBytes(family) : uint8_t{0};
+}
+
 ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                                ParsedPacket& parsed, Packet& packet) {
   const FlowState& state = context.sessions.state(flow);
-  ChecksumDelta changes =
-      ShiftSequence(state.sequence_delta, state.timestamp_delta, parsed, packet);
-  if (parsed.tcp_flags & net::kTcpSyn)
+  ChecksumDelta changes;
+  if (parsed.tcp_flags & net::kTcpSyn) {
     changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
+    if (state.flags & kFlowProxyHeader) changes.Add(CutFastOpen(parsed, packet));
+  }
+  if (state.flags & kFlowProxyHeaderPending) [[unlikely]]
+    changes.Add(ShiftSequencePastHeader(context.sessions, flow, parsed, packet));
+  else
+    changes.Add(ShiftSequence(state.sequence_delta, state.timestamp_delta, parsed, packet));
   if (parsed.has_other_options) [[unlikely]] {
     const Service* service = ServiceOf(context, flow);
     const uint8_t kind = service ? service->client_address.toa_kind : ClientAddress{}.toa_kind;
@@ -121,23 +135,22 @@ ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const
 ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                                 const ParsedPacket& parsed, Packet& packet) {
   FlowState& state = context.sessions.state(flow);
-  ChecksumDelta changes =
-      ShiftAcknowledgment(state.sequence_delta, state.timestamp_delta, parsed, packet);
-  if (state.flags & kFlowClientAddressPending) {
-    if (parsed.tcp_flags & net::kTcpSyn) {
-      const uint8_t reserved = ClientAddress::ToaBytes(
-          context.sessions.Describe(flow).rewrite.destination.address.family());
-      changes.Add(
-          ClampMss(static_cast<uint16_t>(MaxSegmentBytes(context, next_hop, parsed) - reserved),
-                   parsed, packet));
-    }
-    if (parsed.payload_bytes() != 0) {
-      constexpr auto kClear = static_cast<uint8_t>(~kFlowClientAddressPending);
-      state.flags &= kClear;
-      context.sessions.state(OtherDirection(flow)).flags &= kClear;
-    }
-  } else if (parsed.tcp_flags & net::kTcpSyn) {
-    changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
+  ChecksumDelta changes;
+  if (parsed.tcp_flags & net::kTcpSyn) {
+    const auto max_segment_bytes = MaxSegmentBytes(context, next_hop, parsed) -
+                                   AddedBytes(context.sessions, OtherDirection(flow));
+    changes.Add(ClampMss(static_cast<uint16_t>(max_segment_bytes), parsed, packet));
+  }
+  const bool near_header = (state.flags & kFlowProxyHeaderPending) ||
+                           (parsed.sack_offset != 0 && (state.flags & kFlowProxyHeader));
+  if (near_header) [[unlikely]]
+    changes.Add(ShiftAcknowledgmentBeforeHeader(context.sessions, flow, parsed, packet));
+  else
+    changes.Add(ShiftAcknowledgment(state.sequence_delta, state.timestamp_delta, parsed, packet));
+  if ((state.flags & kFlowClientAddressPending) && parsed.payload_bytes() != 0) {
+    constexpr auto kClear = static_cast<uint8_t>(~kFlowClientAddressPending);
+    state.flags &= kClear;
+    context.sessions.state(OtherDirection(flow)).flags &= kClear;
   }
   return changes;
 }
@@ -162,6 +175,9 @@ class FullNatMode : public ForwardingMode {
         for (const Direction direction : {Direction::kForward, Direction::kReverse})
           context.sessions.state(RefOf(session, direction)).flags |= kFlowClientAddressPending;
     }
+    if (service.client_address.carrier == ClientAddressCarrier::kProxyV2)
+      StartProxyHeader(context.sessions, session, service.client_address.first_datagram_only,
+                       parsed, packet);
     return session;
   }
 
@@ -172,7 +188,14 @@ class FullNatMode : public ForwardingMode {
       changes = DirectionOf(flow) == Direction::kForward
                     ? AdjustFromClient(context, flow, next_hop, parsed, packet)
                     : AdjustFromBackend(context, flow, next_hop, parsed, packet);
+    else if (DirectionOf(flow) == Direction::kForward &&
+             (context.sessions.state(flow).flags & kFlowProxyHeaderPending))
+      changes = AddProxyHeaderToDatagram(context.sessions, flow, parsed, packet);
     TranslatePacket(context.sessions, flow, parsed, packet, changes);
+  }
+
+  uint8_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
+    return AddedBytes(sessions, flow);
   }
 
   net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const override {
