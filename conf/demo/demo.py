@@ -34,7 +34,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     nodes.sweep_leftovers()
-    print(nodes.__doc__.split("\n\n", 2)[2].split("\n\nWith arms=1")[0], "\n")
+    print(nodes.__doc__.split("\n\n", 2)[2].split("\n\nEvery === is")[0], "\n")
     with nodes.Topology(BUILD_DIR, options.port_driver, options.backends) as topology:
         failures = show(topology)
         if options.keep:

@@ -28,9 +28,9 @@ BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", TEST_DIR.parent /
 
 DEFAULT_BOX = "af_packet"
 BOXES = {
-    "af_packet": {"port_driver": "af_packet", "far": True},
+    "af_packet": {"port_driver": "af_packet", "narrow_links": True},
     "af_xdp": {"port_driver": "af_xdp"},
-    "one_arm": {"arms": 1},
+    "one_arm": {"arms": 1, "narrow_links": True},
 }
 AF_XDP = 44
 

@@ -12,7 +12,7 @@ from topology.shell import wait_until
 CLOSED_PORT = 9999
 UPLOAD_BYTES = 3_000_000
 TOA_BYTES = {4: 8, 6: 20}  # the client must leave room for what the box adds
-FAR_VIP = {4: "10.0.1.11", 6: "fd00:1::11"}
+FAR_VIP = {4: network.FAR_VIP_IPV4, 6: network.FAR_VIP_IPV6}
 IPV4_HEADER, IPV6_HEADER, UDP_HEADER = 20, 40, 8
 ICMP_UNREACHABLE, ICMP_PORT = 3, 3
 ICMPV6_UNREACHABLE, ICMPV6_PORT = 1, 4

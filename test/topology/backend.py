@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backend: nginx in a namespace and a control group of its own, and steelyard-toa on demand.
+"""A backend: nginx in a namespace and a control group of its own, and on demand steelyard-toa and
+what a DSR mode needs.
 
 GET /anything answers "<name> <address that nginx sees>"; /files/ serves the run's files/ folder;
 PUT /upload/<file> stores. Port 8080 is the same server behind one dual-stack socket, where IPv4
 clients appear as IPv6 ones. The access log has a line a request: "<address> <request URI>".
 """
 
+import pathlib
+import sys
+
+from . import network
 from .cgroup import enter_cgroup
 from .process import Program
 from .shell import wait_until
 
 HTTP_PORT = 80
 DUAL_STACK_PORT = 8080
+GUE_PORT = 6080
+
+_DECAPSULATE = pathlib.Path(__file__).with_name("decapsulate.py")
 
 _CONFIGURATION = """
 daemon off;
@@ -68,6 +76,9 @@ class Backend:
             ["nginx", "-c", str(configuration), "-e", str(directory / "error.log")])),
             directory / "nginx.out")
         self.toa = None
+        network.keep_addresses_apart(namespace)
+        self._decapsulator = Program(f"decapsulate.py on {name}", namespace.enter(
+            [sys.executable, "-B", str(_DECAPSULATE), str(GUE_PORT)]), directory / "decapsulate.out")
 
     def start(self):
         self.nginx.start()
@@ -75,6 +86,7 @@ class Backend:
 
     def stop(self):
         self.detach_toa()
+        self._decapsulator.kill()
         self.nginx.stop()
 
     def attach_toa(self, program, local_addresses):
@@ -94,6 +106,19 @@ class Backend:
         if self.toa:
             self.toa.stop()
             self.toa = None
+
+    def own_vips(self, owns):
+        """All VIPs are on the loopback, or none is."""
+        self.namespace.ip("address flush dev lo scope global")
+        if owns:
+            network.add_addresses(self.namespace, "lo", network.EVERY_VIP)
+
+    def end_tunnels(self):
+        """From now on: it touches no packet but those of tunnels to this backend."""
+        if not self._decapsulator.running:
+            self._decapsulator.log_path.unlink(missing_ok=True)
+            self._decapsulator.start()
+            self._decapsulator.wait_until(lambda: "ready" in self._decapsulator.log, "it is ready")
 
     def logged_address(self, request):
         """The client address that nginx logged for the request whose URI has this query string.

@@ -19,6 +19,10 @@ QUIET_SYSCTLS = {
     "net.ipv6.conf.default.router_solicitations": 0,
     "net.ipv4.conf.all.send_redirects": 0,
     "net.ipv4.conf.default.send_redirects": 0,
+    "net.ipv4.conf.all.accept_redirects": 0,
+    "net.ipv4.conf.default.accept_redirects": 0,
+    "net.ipv6.conf.all.accept_redirects": 0,
+    "net.ipv6.conf.default.accept_redirects": 0,
     # What one test learnt about a peer must not change the next one's connection.
     "net.ipv4.tcp_no_metrics_save": 1,
 }

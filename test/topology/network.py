@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links and addresses of the picture in __init__.py."""
 
+import ipaddress
+
 from .shell import run
 
 MTU = 1500
@@ -10,14 +12,26 @@ CLIENT_IPV4 = "10.0.1.2"
 CLIENT_IPV6 = "fd00:1::2"
 BOX_CLIENT_SIDE = ("10.0.1.1/24", "fd00:1::1/64")
 BOX_BACKEND_SIDE = ("10.0.2.1/24", "fd00:2::1/64")
+EDGE_CLIENT_SIDE = ("10.0.1.60/24", "fd00:1::60/64")
+EDGE_BACKEND_SIDE = ("10.0.2.60/24", "fd00:2::60/64")
 VIP_IPV4 = "10.0.1.10"
 VIP_IPV6 = "fd00:1::10"
+FAR_VIP_IPV4 = "10.0.1.11"
+FAR_VIP_IPV6 = "fd00:1::11"
+EVERY_VIP = (VIP_IPV4, VIP_IPV6, FAR_VIP_IPV4, FAR_VIP_IPV6)
 LOCAL_IPV4 = ("10.0.2.100", "10.0.2.101")
 LOCAL_IPV6 = ("fd00:2::100", "fd00:2::101")
-ROUTER_IPV4 = "10.0.2.50"
-ROUTER_IPV6 = "fd00:2::50"
+ROUTER_BACKEND_SIDE = ("10.0.2.50/24", "fd00:2::50/64")
 FAR_IPV4 = "10.0.3.11"
 FAR_IPV6 = "fd00:3::11"
+REMOTE_IPV4 = "10.0.4.2"
+REMOTE_IPV6 = "fd00:4::2"
+# The networks behind the narrow links, and the addresses of the routers there.
+FAR_SIDE = ("10.0.3.1/24", "fd00:3::1/64")
+REMOTE_SIDE = ("10.0.4.1/24", "fd00:4::1/64")
+
+# Who takes what a node has no other route for; None: nobody.
+GATEWAYS = {"box": BOX_BACKEND_SIDE, "edge": EDGE_BACKEND_SIDE, None: ()}
 
 
 def backend_ipv4(number):
@@ -86,25 +100,59 @@ def add_local_addresses(box, port_index):
              for address in LOCAL_IPV6))
 
 
-def make_switch(switch):
-    switch.ip("link add bridge type bridge mcast_snooping 0",
-              f"link set bridge mtu {MTU} up")
+def add_bridge(switch, bridge):
+    switch.ip(f"link add {bridge} type bridge mcast_snooping 0",
+              f"link set {bridge} mtu {MTU} up")
 
 
-def plug_into_switch(switch, namespace, interface, switch_interface):
-    connect(namespace, interface, switch, switch_interface)
-    switch.ip(f"link set {switch_interface} master bridge")
+def plug_in(switch, bridge, namespace, interface, addresses=()):
+    """interface of namespace on a bridge of the switch."""
+    port = f"{namespace.name.rpartition('-')[2]}-{interface}"
+    connect(namespace, interface, switch, port)
+    switch.ip(f"link set {port} master {bridge}")
+    add_addresses(namespace, interface, addresses)
 
 
-def make_router(router, far):
-    """far's segments must not exceed NARROW_MTU; only ICMP can tell that to their sender.
+def forward(namespace):
+    """The namespace's kernel routes."""
+    namespace.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
 
-    far itself announces the MSS of a full link and knows the narrow one for what it sends.
+
+def keep_addresses_apart(namespace):
+    """In ARP as in neighbour discovery: an interface stands for its own addresses alone. So VIPs on
+    a loopback are nobody's business on the wire."""
+    namespace.sysctl({"net.ipv4.conf.all.arp_ignore": 1, "net.ipv4.conf.all.arp_announce": 2})
+
+
+def make_narrow_link(router, interface, router_addresses, host, host_addresses):
+    """host's segments must not exceed NARROW_MTU; only ICMP can tell that to their sender.
+
+    The host itself announces the MSS of a full link and knows the narrow one for what it sends.
     """
-    connect(router, "far0", far, "eth0")
-    add_addresses(router, "far0", ("10.0.3.1/24", "fd00:3::1/64"))
-    add_addresses(far, "eth0", (f"{FAR_IPV4}/24", f"{FAR_IPV6}/64"))
-    router.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
-    router.ip(f"link set far0 mtu {NARROW_MTU}")
-    far.ip(f"route add default via 10.0.3.1 mtu {NARROW_MTU} advmss {MTU - 40}",
-           f"route add default via fd00:3::1 mtu {NARROW_MTU} advmss {MTU - 60}")
+    connect(router, interface, host, "eth0")
+    add_addresses(router, interface, router_addresses)
+    add_addresses(host, "eth0", host_addresses)
+    router.ip(f"link set {interface} mtu {NARROW_MTU}")
+    ipv4, ipv6 = (without_length(address) for address in router_addresses)
+    host.ip(f"route add default via {ipv4} mtu {NARROW_MTU} advmss {MTU - 40}",
+            f"route add default via {ipv6} mtu {NARROW_MTU} advmss {MTU - 60}")
+
+
+def add_routes(namespace, side, gateway_side):
+    """To the networks that side has addresses of, by way of a neighbour with gateway_side's."""
+    namespace.ip(*(f"route add {ipaddress.ip_interface(address).network} "
+                   f"via {without_length(gateway)}"
+                   for address, gateway in zip(side, gateway_side)))
+
+
+def set_default_gateway(namespace, gateway_side):
+    """gateway_side: addresses of the gateway, or none to leave the namespace without one."""
+    if gateway_side:
+        namespace.ip(*(f"route replace default via {without_length(gateway)}"
+                       for gateway in gateway_side))
+    else:
+        namespace.ip("route replace unreachable 0.0.0.0/0", "route replace unreachable ::/0")
+
+
+def without_length(address):
+    return address.partition("/")[0]

@@ -8,6 +8,7 @@ from . import network
 from .backend import Backend
 from .box import Box
 from .namespace import Namespace
+from .role import ROLES
 from .sweep import mark_kept, namespace_name, remove_run, run_cgroup, run_directory
 
 
@@ -16,22 +17,26 @@ class Topology:
     """Use as `with Topology(build_dir) as topology:`; leaving it removes everything.
 
     One at a time in a process. Attributes: client (Namespace), box (Box), backends (list of
-    Backend), far (Backend or None), directory and files (paths).
+    Backend), far (Backend or None), remote (Namespace or None), directory and files (paths).
     """
 
-    def __init__(self, build_dir, port_driver="af_packet", backends=3, arms=2, far=False):
+    def __init__(self, build_dir, port_driver="af_packet", backends=3, arms=2,
+                 narrow_links=False):
         self._pid = os.getpid()
         self._build_dir = build_dir
         self._port_driver = port_driver
         self._backend_count = backends
         self._arms = arms
-        self._with_far = far
+        self._with_narrow_links = narrow_links
+        self._front, self._back = ("front", "back") if arms == 2 else ("everybody", "everybody")
         self._kept = False
         self._stack = contextlib.ExitStack()
         self.directory = run_directory(self._pid)
         self.files = self.directory / "files"
         self.backends = []
         self.far = None
+        self.remote = None
+        self._router = None
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -39,6 +44,10 @@ class Topology:
             self.files.mkdir(parents=True)
             self._make_nodes()
             self._make_backends(stack)
+            if self._with_narrow_links:
+                self._make_far(stack)
+                self._make_remote()
+            self.prepare_for("full_nat")
             self.box = Box(self.box_namespace, self._directory("box"), self._build_dir,
                            self._port_driver, self._arms)
             stack.callback(self.box.stop)
@@ -63,8 +72,20 @@ class Topology:
         mark_kept(self._pid)
         self._kept = True
 
+    def prepare_for(self, mode):
+        """The backends play their part in this forwarding mode; at first it is full_nat."""
+        role = ROLES[mode]
+        nodes = [backend.namespace for backend in self.backends]
+        for node in nodes + ([self._router] if self._router else []):
+            network.set_default_gateway(node, network.GATEWAYS[role.gateway])
+        for backend in self.every_backend:
+            backend.own_vips(role.owns_vips)
+            if role.decapsulates:
+                backend.end_tunnels()
+
     def restore(self):
-        """Starts again whatever is not running."""
+        """As in the beginning, but for the services: starts again whatever is not running."""
+        self.prepare_for("full_nat")
         for backend in self.every_backend:
             if not backend.nginx.running:
                 backend.start()
@@ -91,50 +112,57 @@ class Topology:
         return path
 
     def _make_nodes(self):
-        self.client = self._namespace("client")
-        self.box_namespace = self._namespace("box")
         self._switch = self._namespace("switch")
-        network.make_switch(self._switch)
-        if self._arms == 2:
-            network.connect(self.client, "client0", self.box_namespace, "port0")
-        else:
-            network.plug_into_switch(self._switch, self.client, "client0", "to-client")
-        network.plug_into_switch(self._switch, self.box_namespace, f"port{self._arms - 1}",
-                                 "to-box")
-        network.add_addresses(self.client, "client0", (f"{network.CLIENT_IPV4}/24",
-                                                       f"{network.CLIENT_IPV6}/64"))
-        self._make_ports()
+        for bridge in dict.fromkeys((self._front, self._back)):
+            network.add_bridge(self._switch, bridge)
+        self.client = self._namespace("client")
+        self._plug_in(self._front, self.client, "client0", (f"{network.CLIENT_IPV4}/24",
+                                                            f"{network.CLIENT_IPV6}/64"))
+        self._make_box()
+        self._edge = self._namespace("edge")
+        network.keep_addresses_apart(self._edge)
+        self._plug_in(self._front, self._edge, "front0", network.EDGE_CLIENT_SIDE)
+        self._plug_in(self._back, self._edge, "back0", network.EDGE_BACKEND_SIDE)
+        network.forward(self._edge)
 
-    def _make_ports(self):
-        sides = (network.BOX_CLIENT_SIDE, network.BOX_BACKEND_SIDE)
+    def _make_box(self):
+        box = self.box_namespace = self._namespace("box")
+        sides = [(self._front, network.BOX_CLIENT_SIDE), (self._back, network.BOX_BACKEND_SIDE)]
         if self._arms == 1:
-            sides = (network.BOX_CLIENT_SIDE + network.BOX_BACKEND_SIDE,)
-        for index, addresses in enumerate(sides):
-            network.make_port(self.box_namespace, f"port{index}")
-            network.make_twin(self.box_namespace, index, addresses)
-        network.add_local_addresses(self.box_namespace, self._arms - 1)
+            sides = [(self._front, network.BOX_CLIENT_SIDE + network.BOX_BACKEND_SIDE)]
+        for index, (bridge, addresses) in enumerate(sides):
+            self._plug_in(bridge, box, f"port{index}")
+            network.make_port(box, f"port{index}")
+            network.make_twin(box, index, addresses)
+        network.add_local_addresses(box, self._arms - 1)
+        network.forward(box)
 
     def _make_backends(self, stack):
         for number in range(1, self._backend_count + 1):
             name = f"backend{number}"
             namespace = self._namespace(name)
             ipv4, ipv6 = network.backend_ipv4(number), network.backend_ipv6(number)
-            network.plug_into_switch(self._switch, namespace, "eth0", f"to-{name}")
-            network.add_addresses(namespace, "eth0", (f"{ipv4}/24", f"{ipv6}/64"))
+            self._plug_in(self._back, namespace, "eth0", (f"{ipv4}/24", f"{ipv6}/64"))
             self.backends.append(self._start_backend(stack, name, namespace, ipv4, ipv6))
-        if self._with_far:
-            self.far = self._make_far(stack)
 
     def _make_far(self, stack):
-        router, namespace = self._namespace("router"), self._namespace("far")
-        network.plug_into_switch(self._switch, router, "eth0", "to-router")
-        network.add_addresses(router, "eth0", (f"{network.ROUTER_IPV4}/24",
-                                               f"{network.ROUTER_IPV6}/64"))
-        network.make_router(router, namespace)
-        twin = self.twin_of_backends
-        self.box_namespace.ip(f"route add 10.0.3.0/24 via {network.ROUTER_IPV4} dev {twin}",
-                              f"route add fd00:3::/64 via {network.ROUTER_IPV6} dev {twin}")
-        return self._start_backend(stack, "far", namespace, network.FAR_IPV4, network.FAR_IPV6)
+        self._router, namespace = self._namespace("router"), self._namespace("far")
+        self._plug_in(self._back, self._router, "eth0", network.ROUTER_BACKEND_SIDE)
+        network.forward(self._router)
+        network.make_narrow_link(self._router, "far0", network.FAR_SIDE, namespace,
+                                 (f"{network.FAR_IPV4}/24", f"{network.FAR_IPV6}/64"))
+        for node in (self.box_namespace, self._edge):
+            network.add_routes(node, network.FAR_SIDE, network.ROUTER_BACKEND_SIDE)
+        self.far = self._start_backend(stack, "far", namespace, network.FAR_IPV4, network.FAR_IPV6)
+
+    def _make_remote(self):
+        self.remote = self._namespace("remote")
+        network.make_narrow_link(self._edge, "remote0", network.REMOTE_SIDE, self.remote,
+                                 (f"{network.REMOTE_IPV4}/24", f"{network.REMOTE_IPV6}/64"))
+        network.add_routes(self.box_namespace, network.REMOTE_SIDE, network.EDGE_CLIENT_SIDE)
+
+    def _plug_in(self, bridge, namespace, interface, addresses=()):
+        network.plug_in(self._switch, bridge, namespace, interface, addresses)
 
     def _start_backend(self, stack, name, namespace, ipv4, ipv6):
         backend = Backend(name, namespace, ipv4, ipv6, self._directory(name), self.files,
