@@ -54,6 +54,7 @@ enum class NeighbourState : uint8_t { kAsking, kUsable, kFailed };
 struct KernelNeighbour {
   net::MacAddress mac;
   NeighbourState state = NeighbourState::kAsking;
+  bool is_permanent = false;  // somebody has set it, and the kernel never asks
   friend bool operator==(const KernelNeighbour&, const KernelNeighbour&) = default;
 };
 

@@ -73,6 +73,9 @@ const KernelNeighbour* NeighbourKeeper::Find(const NeighbourKey& key) const {
 }
 
 void NeighbourKeeper::Ask(const NeighbourKey& key) {
+  // Asked for, a permanent neighbour would no longer be one.
+  const KernelNeighbour* neighbour = Find(key);
+  if (neighbour != nullptr && neighbour->is_permanent) return;
   // Whether it came of anything shows in the kernel's neighbour table.
   requests_.Change(BuildResolveRequest(key), {});
 }

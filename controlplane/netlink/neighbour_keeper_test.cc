@@ -57,6 +57,18 @@ TEST_F(NeighbourKeeperTest, AsksAgainWhenSomebodyForgetsAWantedNeighbour) {
   EXPECT_TRUE(RunUntil([&] { return IsUsable("192.0.2.2"); }));
 }
 
+// A regression: the request to resolve made the kernel forget what the operator had set.
+TEST_F(NeighbourKeeperTest, LeavesAPermanentNeighbourAlone) {
+  const char* silent = "192.0.2.9";
+  const NeighbourKey key = Key(silent);
+  Ip(std::string("neigh add ") + silent + " lladdr 02:00:00:00:00:09 dev steel0 nud permanent");
+  ASSERT_TRUE(RunUntil([&] { return IsUsable(silent); }));
+  keeper_->SetWanted({key});
+  keeper_->Report(key);
+  EXPECT_FALSE(RunUntil([&] { return !IsUsable(silent); }, 6s));
+  EXPECT_TRUE(monitor_->network().neighbours.at(key).is_permanent);
+}
+
 TEST_F(NeighbourKeeperTest, KeepsANeighbourFresh) {
   ASSERT_EQ(std::system("sysctl -qw net.ipv4.neigh.steel0.base_reachable_time_ms=2000 "
                         "net.ipv4.neigh.steel0.delay_first_probe_time=1"),

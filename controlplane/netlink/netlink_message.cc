@@ -136,6 +136,7 @@ std::optional<NetlinkEvent> ParseNeighbour(rtnl_neigh* neighbour) {
     parsed.state = NeighbourState::kUsable;
   else if ((state & NUD_FAILED) != 0)
     parsed.state = NeighbourState::kFailed;
+  parsed.is_permanent = (state & NUD_PERMANENT) != 0;
   return NetlinkEvent{false,
                       std::pair{NeighbourKey{rtnl_neigh_get_ifindex(neighbour), *address}, parsed}};
 }
