@@ -18,8 +18,16 @@ bool IsMartian(Ipv4Address source, Ipv4Address destination) {
   const uint32_t first = source.bits.value() >> 24;
   return first == 0 || first == 127 || first >= 224 || source == destination;
 }
+// Of IPv6 also those that stay on their link, and IPv4 addresses in disguise.
 bool IsMartian(const Ipv6Address& source, const Ipv6Address& destination) {
-  return source.bytes[0] == 0xff || source == Ipv6Address{} || source == destination;
+  static constexpr Ipv6Address kUnspecified{};
+  static constexpr Ipv6Address kLoopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  static constexpr uint8_t kIpv4Mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  const uint8_t* bytes = source.bytes.data();
+  if (bytes[0] == 0xff || source == destination) return true;
+  if (bytes[0] == 0xfe) return (bytes[1] & 0xc0) == 0x80;
+  return bytes[0] == 0 && (source == kUnspecified || source == kLoopback ||
+                           std::memcmp(bytes, kIpv4Mapped, sizeof kIpv4Mapped) == 0);
 }
 
 // --- TCP options -------------------------------------------------------------------------------

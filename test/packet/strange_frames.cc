@@ -215,11 +215,15 @@ void AddIpv6(Rows& rows) {
   rows.Kernels("IPv6 no next header", Frame(Ip(kClient6.address, kVip6.address, 59, Pattern(9))));
   rows.Kernels("IPv6 unknown protocol", Frame(Ip(kClient6.address, kVip6.address, 132, {})));
   rows.Kernels("IPv6 ICMPv4", Frame(Ip(kClient6.address, kVip6.address, 1, Pattern(20))));
-  for (const char* source : {"::", "ff02::1", "fd00:1::10"}) {
+  for (const char* source : {"::", "::1", "ff02::1", "fe80::1", "fd00:1::10"}) {
     Segment segment = Syn6();
     segment.source.address = Address(source);
     rows.Kernels(std::string("IPv6 source ") + source, TcpFrame(segment));
   }
+  Segment mapped = Syn6();
+  mapped.source.address =
+      net::Ipv6Address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}};
+  rows.Kernels("IPv6 source ::ffff:127.0.0.1", TcpFrame(mapped));
   rows.Flow("IPv6 hop-by-hop", WithExtensions(0, Options(6)));
   rows.Flow("IPv6 destination options", WithExtensions(60, Options(6, 2)));
   rows.Flow("IPv6 routing at its end", WithExtensions(43, Routing(6, 4, 0)));
