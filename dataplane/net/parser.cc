@@ -110,6 +110,57 @@ void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   parsed.packet_class = PacketClass::kFlow;
 }
 
+// --- IPv6 extension headers ---------------------------------------------------------------------
+
+enum class ChainEnd { kUpperLayer, kFragment, kPunt, kBroken };
+
+// Walks the extension headers; `next_header` and `offset` end up at what stands behind them.
+ChainEnd WalkExtensionHeaders(const Packet& packet, size_t end, uint8_t& next_header,
+                              size_t& offset) {
+  for (int count = 0; count < kMaxExtensionHeaders; ++count) {
+    const bool first = count == 0;
+    switch (next_header) {
+      case kIpv6HopByHop:
+        if (!first) return ChainEnd::kBroken;
+        break;
+      case kIpv6DestinationOptions:
+        break;
+      case kIpv6Routing:
+        break;
+      case kIpv6Fragment:
+        break;
+      case kIpv6NoNextHeader:
+        return ChainEnd::kPunt;
+      default:
+        return ChainEnd::kUpperLayer;
+    }
+    if (end - offset < 8) return ChainEnd::kBroken;
+    const uint8_t* header = packet.data + offset;
+    if (next_header == kIpv6Fragment) {
+      const auto& fragment = HeaderAt<Ipv6FragmentHeader>(packet, offset);
+      next_header = fragment.next_header;
+      offset += sizeof(Ipv6FragmentHeader);
+      if (fragment.is_fragment()) return ChainEnd::kFragment;
+      continue;
+    }
+    const size_t header_bytes = (header[1] + 1u) * 8u;
+    if (header_bytes > end - offset) return ChainEnd::kBroken;
+    if (next_header == kIpv6Routing) {
+      if (header[2] == 0) return ChainEnd::kBroken;  // type 0: RFC 5095
+      if (header[3] != 0) return ChainEnd::kPunt;    // segments left: not at its destination yet
+    }
+    next_header = header[0];
+    offset += header_bytes;
+  }
+  return ChainEnd::kBroken;
+}
+
+// Of the chain that ended with a fragment header just before `offset`.
+bool IsFirstFragment(const Packet& packet, size_t offset) {
+  const auto& fragment = HeaderAt<Ipv6FragmentHeader>(packet, offset - sizeof(Ipv6FragmentHeader));
+  return (fragment.offset_and_more.value() & 0xfff8) == 0;
+}
+
 // --- ICMP errors -------------------------------------------------------------------------------
 
 // Only of a header that is quoted whole.
@@ -154,12 +205,17 @@ bool ParseQuotedIpv6(const Packet& packet, ParsedPacket& parsed) {
   const size_t available = parsed.l3_end - parsed.quoted_l3_offset;
   if (available < sizeof(Ipv6Header)) return false;
   const auto& ip = HeaderAt<Ipv6Header>(packet, parsed.quoted_l3_offset);
-  // What we send has no extension headers of ours; one with the client's is the kernel's to ignore.
   if (ip.version() != 6) return false;
-  parsed.quoted_l4_offset = static_cast<uint16_t>(parsed.quoted_l3_offset + sizeof(Ipv6Header));
+  uint8_t next_header = ip.next_header;
+  size_t offset = parsed.quoted_l3_offset + sizeof(Ipv6Header);
+  const ChainEnd chain_end = WalkExtensionHeaders(packet, parsed.l3_end, next_header, offset);
+  if (chain_end != ChainEnd::kUpperLayer &&
+      (chain_end != ChainEnd::kFragment || !IsFirstFragment(packet, offset)))
+    return false;
+  parsed.quoted_l4_offset = static_cast<uint16_t>(offset);
   parsed.v6.source = ip.source;
   parsed.v6.destination = ip.destination;
-  parsed.v6.protocol = static_cast<L4Protocol>(ip.next_header);
+  parsed.v6.protocol = static_cast<L4Protocol>(next_header);
   return TakeQuotedPorts(packet, parsed, parsed.v6);
 }
 
@@ -233,49 +289,6 @@ void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
   if (parsed.v4.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v4);
   if (parsed.v4.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v4);
   if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed);
-}
-
-enum class ChainEnd { kUpperLayer, kFragment, kPunt, kBroken };
-
-// Walks the extension headers; `next_header` and `offset` end up at what stands behind them.
-ChainEnd WalkExtensionHeaders(const Packet& packet, size_t end, uint8_t& next_header,
-                              size_t& offset) {
-  for (int count = 0; count < kMaxExtensionHeaders; ++count) {
-    const bool first = count == 0;
-    switch (next_header) {
-      case kIpv6HopByHop:
-        if (!first) return ChainEnd::kBroken;
-        break;
-      case kIpv6DestinationOptions:
-        break;
-      case kIpv6Routing:
-        break;
-      case kIpv6Fragment:
-        break;
-      case kIpv6NoNextHeader:
-        return ChainEnd::kPunt;
-      default:
-        return ChainEnd::kUpperLayer;
-    }
-    if (end - offset < 8) return ChainEnd::kBroken;
-    const uint8_t* header = packet.data + offset;
-    if (next_header == kIpv6Fragment) {
-      const auto& fragment = HeaderAt<Ipv6FragmentHeader>(packet, offset);
-      next_header = fragment.next_header;
-      offset += sizeof(Ipv6FragmentHeader);
-      if (fragment.is_fragment()) return ChainEnd::kFragment;
-      continue;
-    }
-    const size_t header_bytes = (header[1] + 1u) * 8u;
-    if (header_bytes > end - offset) return ChainEnd::kBroken;
-    if (next_header == kIpv6Routing) {
-      if (header[2] == 0) return ChainEnd::kBroken;  // type 0: RFC 5095
-      if (header[3] != 0) return ChainEnd::kPunt;    // segments left: not at its destination yet
-    }
-    next_header = header[0];
-    offset += header_bytes;
-  }
-  return ChainEnd::kBroken;
 }
 
 void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {

@@ -163,6 +163,29 @@ TEST(Parser, QuotedPacketOfAnError) {
   EXPECT_EQ(parsed.quoted_l4_offset, 14 + 20 + 8 + 20);
 }
 
+// A regression: errors about packets with extension headers were nobody's.
+TEST(Parser, QuotedExtensionHeadersAreWalked) {
+  using namespace test;
+  const Bytes udp = Udp({.source = kVip6, .destination = kClient6, .payload = Pattern(9)});
+  const auto parse = [&](uint8_t header, const Bytes& content, size_t cut = 0) {
+    const Bytes quoted = Ip(kVip6.address, kClient6.address, header,
+                            Concat({content, Slice(udp, 0, udp.size() - cut)}));
+    return Parse(IcmpFrame(Address("2001:db8::1"), kVip6.address, 2, 0, 1400, quoted));
+  };
+  const Bytes options = {17, 0, 1, 4, 0, 0, 0, 0};
+  const Bytes first_fragment = {17, 0, 0, 1, 0, 0, 0, 7};
+  const Bytes later_fragment = {17, 0, 0, 9, 0, 0, 0, 7};
+  for (const auto& [header, content] :
+       {std::pair{uint8_t{60}, options}, std::pair{uint8_t{44}, first_fragment}}) {
+    const ParsedPacket parsed = parse(header, content);
+    ASSERT_EQ(parsed.packet_class, PacketClass::kIcmpError) << +header;
+    EXPECT_EQ(parsed.key(), FlowKey(kVip6, kClient6, L4Protocol::kUdp));
+    EXPECT_EQ(parsed.quoted_l4_offset, 14 + 40 + 8 + 40 + 8);
+    EXPECT_EQ(parse(header, content, udp.size() - 7).packet_class, PacketClass::kOther);
+  }
+  EXPECT_EQ(parse(44, later_fragment).packet_class, PacketClass::kOther);
+}
+
 TEST(Parser, QuotedOptionsAreNotedOnlyOfAWholeHeader) {
   using namespace test;
   const Segment segment{.source = kVip4,

@@ -95,6 +95,23 @@ TEST_P(IcmpError, AboutADatagramWithoutChecksum) {
                    family.vip.address);
 }
 
+// A regression: such errors went to the kernel, and path-MTU discovery with them.
+TEST_P(IcmpError, AboutADatagramWithAnExtensionHeader) {
+  if (v4()) return;
+  Bytes sent =
+      UdpFrame({.source = family.client, .destination = family.vip, .payload = Pattern(21)});
+  const Bytes destination_options = {17, 0, 1, 4, 0, 0, 0, 0};
+  sent.insert(sent.begin() + 54, destination_options.begin(), destination_options.end());
+  sent[20] = 60;
+  sent[19] = static_cast<uint8_t>(sent[19] + destination_options.size());
+  const auto left = box.Receive(kClientPort, sent);
+  ASSERT_EQ(left.verdict, Verdict::kForwarded);
+  const auto out = box.Receive(kBackendPort, ErrorAbout(left, TooBig(), 1000, 1400));
+  ASSERT_EQ(out.verdict, Verdict::kForwarded);
+  EXPECT_EQ(out.seen.destination.address, family.client.address);
+  EXPECT_EQ(out.seen.quoted, AsSentWithTtl(sent, left.seen.ttl));
+}
+
 TEST_P(IcmpError, AboutTheClientsSegment) {
   Connection connection(box, family);
   connection.Open();
