@@ -13,6 +13,12 @@ std::string Counted(const v1::BackendStatus& status, const std::string& value) {
   return status.has_counters() ? value : "-";
 }
 
+std::string Sessions(const v1::BackendStatus& status) {
+  const std::string active = std::to_string(status.counters().sessions_active());
+  const uint32_t most = status.backend().max_sessions();
+  return Counted(status, most == 0 ? active : active + "/" + std::to_string(most));
+}
+
 std::vector<std::string> Row(const std::string& service, const v1::BackendStatus& status) {
   const v1::Backend& backend = status.backend();
   const v1::BackendCounters& counters = status.counters();
@@ -23,7 +29,7 @@ std::vector<std::string> Row(const std::string& service, const v1::BackendStatus
           WordOf(backend.admin_state()),
           WordOf(status.health()),
           FormatAge(status.since_unix_ms()),
-          Counted(status, std::to_string(counters.sessions_active())),
+          Sessions(status),
           Counted(status, FormatBytes(counters.to_backend().bytes())),
           Counted(status, FormatBytes(counters.to_client().bytes())),
           status.reason()};

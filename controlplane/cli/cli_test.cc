@@ -72,6 +72,7 @@ class CliTest : public testing::Test {
     service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_TOA);
     service.mutable_client_address()->set_toa_kind(254);
     service.mutable_timeouts()->set_tcp_established_ms(350'000);
+    service.set_max_sessions(1000);
     v1::HealthCheck& check = *service.mutable_health_check();
     check.set_type(v1::HealthCheck::TYPE_HTTP);
     check.set_http_path("/up");
@@ -87,6 +88,7 @@ class CliTest : public testing::Test {
     counters.mutable_to_client()->set_bytes(3 << 20);
     status.mutable_backends(1)->mutable_counters();
     status.mutable_backends(1)->mutable_backend()->set_priority(5);
+    status.mutable_backends(1)->mutable_backend()->set_max_sessions(40);
   }
 
   static void LayBackend(v1::ServiceStatus& status, const std::string& address, v1::Health health,
@@ -244,6 +246,7 @@ TEST_F(CliTest, ServiceShow) {
   ExpectLine("address:         10.0.1.10:80");
   ExpectLine("client address:  toa, option 254");
   ExpectLine("timeouts:        tcp_established 350s");
+  ExpectLine("max sessions:    1000");
   ExpectLine("health check:    http /up, every 1s, timeout 500ms, rise 2, fall 3");
   EXPECT_NE(out_.find("10.0.2.12:80"), std::string::npos);
 }
@@ -269,7 +272,7 @@ TEST_F(CliTest, BackendList) {
             "web      10.0.2.11:80       1         0  enabled  up      2h00m         7     1.5 KiB "
             "   3.0 MiB  "
             "HTTP status 200\n"
-            "web      10.0.2.12:80       1         5  enabled  down    2h00m         0         0 B "
+            "web      10.0.2.12:80       1         5  enabled  down    2h00m      0/40         0 B "
             "       0 B  "
             "connection refused\n");
 }

@@ -122,6 +122,7 @@ void PrintService(const v1::Service& service, std::ostream& out) {
       {"local addresses", LocalAddressesText(service)},
       {"client address", ClientAddressText(service)},
       {"timeouts", TimeoutsText(service.timeouts())},
+      {"max sessions", service.max_sessions() == 0 ? "" : Plain(service.max_sessions())},
       {"health check", CheckText(service)},
   };
   for (const auto& [name, value] : properties) {

@@ -23,6 +23,7 @@ inline constexpr int kMaxBackendsPerService = 65535;
 inline constexpr Range kPortRange{1, 65535};
 inline constexpr Range kWeightRange{0, 65535};
 inline constexpr Range kPriorityRange{0, 65535};
+inline constexpr Range kMaxSessionsRange{0, UINT32_MAX};  // 0: no limit
 // The session clock counts milliseconds in 32 bits: a day keeps far from half its circle.
 inline constexpr Range kIdleTimeoutRangeMs{1'000, 86'400'000};
 inline constexpr Range kHealthIntervalRangeMs{100, 3'600'000};

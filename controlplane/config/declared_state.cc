@@ -14,6 +14,7 @@ const FieldTable<v1::Backend> kBackend = {
     {"weight", kOptional, Number(&v1::Backend::set_weight, kWeightRange)},
     {"admin_state", kOptional, Enum(&v1::Backend::set_admin_state)},
     {"priority", kOptional, Number(&v1::Backend::set_priority, kPriorityRange)},
+    {"max_sessions", kOptional, Number(&v1::Backend::set_max_sessions, kMaxSessionsRange)},
 };
 
 const FieldTable<v1::ClientAddress> kClientAddress = {
@@ -60,6 +61,7 @@ const FieldTable<v1::Service> kService = {
     {"client_address", kOptional, Nested(&v1::Service::mutable_client_address, kClientAddress)},
     {"timeouts", kOptional, Nested(&v1::Service::mutable_timeouts, kTimeouts)},
     {"health_check", kOptional, Nested(&v1::Service::mutable_health_check, kHealthCheck)},
+    {"max_sessions", kOptional, Number(&v1::Service::set_max_sessions, kMaxSessionsRange)},
     {"backends", kRequired, NestedList(&v1::Service::mutable_backends, kBackend)},
 };
 

@@ -24,9 +24,10 @@ services:
                tcp_time_wait: 3s, tcp_closed: 4s, udp: 1500ms}
     health_check: {type: http, http_path: /up, interval: 1s, timeout: 500ms, rise: 2, fall: 3,
                    port: 8080, http_host: example.org, http_expected_status: 204}
+    max_sessions: 4294967295
     backends:
       - {address: 10.0.2.11, port: 8080, weight: 0, admin_state: draining,
-         priority: 3}
+         priority: 3, max_sessions: 500}
       - {address: 10.0.2.12, port: 8080}
 )";
 
@@ -79,6 +80,8 @@ TEST(DeclaredState, ValuesArriveAsWritten) {
   EXPECT_EQ(web.health_check().timeout_ms(), 500u);
   EXPECT_EQ(web.backends(0).admin_state(), v1::ADMIN_STATE_DRAINING);
   EXPECT_EQ(web.backends(0).priority(), 3u);
+  EXPECT_EQ(web.backends(0).max_sessions(), 500u);
+  EXPECT_EQ(web.max_sessions(), 4'294'967'295u);
 }
 
 TEST(DeclaredState, NoWeightIsNotWeightZero) {
@@ -90,9 +93,9 @@ TEST(DeclaredState, NoWeightIsNotWeightZero) {
 TEST(DeclaredState, KnowsWhereEachValueStands) {
   const DeclaredState declared = ParseDeclaredState(kWhole);
   EXPECT_EQ(declared.source_map.Find("services[0].port"), (Position{6, 11}));
-  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].address"), (Position{19, 19}));
+  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].address"), (Position{20, 19}));
   EXPECT_EQ(declared.source_map.Find("local_addresses[1]"), (Position{2, 31}));
-  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].weight"), (Position{19, 9}));
+  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].weight"), (Position{20, 9}));
 }
 
 TEST(DeclaredState, UnknownKeyNamesTheNearestOne) {

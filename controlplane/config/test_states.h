@@ -59,6 +59,7 @@ class RandomStates {
     if (Chance()) FillClientAddress(*service.mutable_client_address());
     if (Chance()) service.mutable_timeouts()->set_udp_ms(1000 * (1 + Below(3)));
     if (Chance()) service.mutable_timeouts()->set_tcp_established_ms(1500);
+    if (Chance()) service.set_max_sessions(Below(3));
     if (Chance()) FillHealthCheck(*service.mutable_health_check());
     for (uint32_t i = 1 + Below(3); i > 0; --i) FillBackend(i, *service.add_backends());
   }
@@ -85,6 +86,7 @@ class RandomStates {
     backend.set_port(80);
     if (Chance()) backend.set_weight(Below(3));
     if (Chance()) backend.set_priority(Below(3));
+    if (Chance()) backend.set_max_sessions(Below(3));
     if (Chance()) backend.set_admin_state(static_cast<v1::AdminState>(1 + Below(3)));
   }
 

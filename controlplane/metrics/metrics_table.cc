@@ -99,6 +99,13 @@ void PerServiceSum(const MetricsData& data, Series& series) {
   }
 }
 
+template <auto getter>
+void PerService(const MetricsData& data, Series& series) {
+  if (!data.counters) return;
+  for (const v1::ServiceCounters& service : data.counters->services())
+    series.Add(static_cast<double>((service.*getter)()), {service.name()});
+}
+
 template <auto function>
 void PerHealth(const MetricsData& data, Series& series) {
   for (const HealthStatus& status : data.health)
@@ -200,6 +207,12 @@ constexpr Metric kMetrics[] = {
      {"service"},
      "Backends that take new sessions.",
      PerServiceSum<&v1::BackendCounters::available>},
+
+    {"steelyard_service_session_limit_packets_total",
+     kCounter,
+     {"service"},
+     "Packets of new flows dropped because the service or all its backends were at max_sessions.",
+     PerService<&v1::ServiceCounters::session_limit_packets>},
 
     {"steelyard_backend_up",
      kGauge,

@@ -124,6 +124,7 @@ std::shared_ptr<MetricsData> FullData() {
   port_counters.set_received_bytes(9'007'199'254'740'991);  // 2^53 - 1
   v1::ServiceCounters& web = *counters.add_services();
   web.set_name("web");
+  web.set_session_limit_packets(31);
   AddBackend(web, "10.0.2.11", 100);
   AddBackend(web, "fd00::11", 200);
   return data;
@@ -146,6 +147,7 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
   const Exposition got = ScrapeOf(FullData());
   const std::map<std::string, std::string> expected = {
       {R"(steelyard_service_sessions_active{service="web"})", "310"},
+      {R"(steelyard_service_session_limit_packets_total{service="web"})", "31"},
       {R"(steelyard_service_backends_available{service="web"})", "2"},
       {R"(steelyard_backend_packets_total{service="web",backend="10.0.2.11:80",direction="to_backend"})",
        "101"},

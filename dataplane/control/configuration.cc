@@ -54,14 +54,21 @@ Configuration::Configuration(std::vector<core::PortInfo> ports,
                              std::vector<const core::WorkerState*> workers,
                              uint64_t unix_epoch_offset_ns)
     : workers_(std::move(workers)),
-      // Services own no sessions themselves: their backends' slots do, and one that is gone is only
-      // looked up for its timeouts.
-      service_slots_(core::kMaxServices, [](uint32_t) { return false; }),
+      service_slots_(core::kMaxServices,
+                     [this](uint32_t slot) {
+                       return std::any_of(workers_.begin(), workers_.end(),
+                                          [&](const core::WorkerState* worker) {
+                                            return worker->services[slot].sessions_active() != 0;
+                                          });
+                     }),
       backend_slots_(core::kMaxBackends, [this](uint32_t slot) {
         const BackendTotals sum = SumOf(slot);
         return sum.sessions_created != sum.sessions_ended;
       }) {
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
+  service_slots_.on_reuse = [this](uint32_t slot) {
+    session_limit_baselines_[slot] = SumOfSessionLimitPackets(slot);
+  };
   current_ = core::EmptySnapshot(std::move(ports), static_cast<uint32_t>(workers_.size()),
                                  unix_epoch_offset_ns);
 }
@@ -91,6 +98,7 @@ Configuration::ServiceEntry Configuration::Compile(const v1::Service& message,
             const auto at = health_.find(name);
             return at == health_.end() ? v1::HEALTH_UNCHECKED : at->second.health;
           },
+      .workers = static_cast<uint32_t>(workers_.size()),
   };
   return {message, proto::Fingerprint(message), CompileService(message, path, context)};
 }
@@ -333,6 +341,18 @@ Configuration::BackendTotals Configuration::SumOf(core::BackendSlot slot) const 
     sum.sessions_created += counters.sessions_created.value();
   }
   return sum;
+}
+
+uint64_t Configuration::SumOfSessionLimitPackets(core::ServiceSlot slot) const {
+  uint64_t sum = 0;
+  for (const core::WorkerState* worker : workers_)
+    sum += worker->services[slot].session_limit_packets.value();
+  return sum;
+}
+
+uint64_t Configuration::SessionLimitPacketsOf(core::ServiceSlot slot) const {
+  const auto at = session_limit_baselines_.find(slot);
+  return SumOfSessionLimitPackets(slot) - (at == session_limit_baselines_.end() ? 0 : at->second);
 }
 
 Configuration::BackendTotals Configuration::TotalsOf(core::BackendSlot slot) const {

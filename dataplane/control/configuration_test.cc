@@ -288,6 +288,51 @@ TEST_F(ConfigurationTest, SchedulersChooseOfTheFirstPriority) {
   }
 }
 
+// Rounded up: a limit never becomes none.
+TEST(ConfigurationOfManyWorkers, LimitsAreDividedAmongThem) {
+  std::vector<std::unique_ptr<core::WorkerState>> states;
+  std::vector<const core::WorkerState*> workers;
+  for (int i = 0; i < 4; ++i)
+    workers.push_back(states.emplace_back(std::make_unique<core::WorkerState>(1)).get());
+  Configuration configuration({core::PortInfo{}}, workers, 0);
+  v1::ApplyServicesRequest request;
+  request.set_generation(1);
+  request.set_replace(true);
+  v1::Service& a = *request.add_services();
+  a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2", "10.0.2.3", "10.0.2.4"});
+  a.set_max_sessions(9);
+  for (const auto& [backend, limit] : {std::pair{1, 1u}, {2, 4u}, {3, UINT32_MAX}})
+    a.mutable_backends(backend)->set_max_sessions(limit);
+  const auto snapshot = configuration.Apply(request);
+  const core::Service& service = *snapshot->services[0];
+  EXPECT_EQ(service.max_sessions_per_worker, 3u);
+  EXPECT_EQ(service.backends[0].max_sessions_per_worker, core::kNoSessionLimit);
+  EXPECT_EQ(service.backends[1].max_sessions_per_worker, 1u);
+  EXPECT_EQ(service.backends[2].max_sessions_per_worker, 1u);
+  EXPECT_EQ(service.backends[3].max_sessions_per_worker, 1u << 30);
+}
+
+// They count against the limit of whoever holds the slot.
+TEST_F(ConfigurationTest, AServicesSlotIsNotReusedWhileItsSessionsLive) {
+  const v1::Service a = MakeService("a", "10.0.1.1", 80, {});
+  const v1::Service b = MakeService("b", "10.0.1.2", 80, {});
+  const core::ServiceSlot slot = Find(*Replace({a}), "10.0.1.1")->slot;
+  worker_.services[slot].sessions_created.Add(1);
+  worker_.services[slot].session_limit_packets.Add(5);
+  EXPECT_EQ(configuration_.SessionLimitPacketsOf(slot), 5u);
+  Replace({});
+  EXPECT_NE(Find(*Replace({b}), "10.0.1.2")->slot, slot);
+  EXPECT_EQ(Find(*Replace({a, b}), "10.0.1.1")->slot, slot);
+  Replace({});
+  worker_.services[slot].sessions_ended.Add(1);
+  // Nobody counts what an earlier holder of the slot had refused.
+  for (const char* name : {"c", "d", "e"}) {
+    const auto snapshot = Replace({MakeService(name, "10.0.1.3", 80, {})});
+    const core::ServiceSlot reused = Find(*snapshot, "10.0.1.3")->slot;
+    EXPECT_EQ(configuration_.SessionLimitPacketsOf(reused), 0u);
+  }
+}
+
 TEST_F(ConfigurationTest, NetworkIsAppliedWholeOrNotAtAll) {
   v1::ApplyNetworkRequest request;
   v1::Route& route = *request.add_routes();

@@ -153,6 +153,7 @@ void Handlers::GetStatus(const Request&, Response& response) {
 void Handlers::FillService(const std::string& name, const core::Service& service,
                            v1::ServiceCounters& out) const {
   out.set_name(name);
+  out.set_session_limit_packets(configuration_.SessionLimitPacketsOf(service.slot));
   for (const core::Backend& backend : service.backends) {
     const Configuration::BackendTotals totals = configuration_.TotalsOf(backend.slot);
     v1::BackendCounters& counters = *out.add_backends();

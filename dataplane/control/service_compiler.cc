@@ -74,6 +74,11 @@ core::ClientAddress CompileClientAddress(const v1::ClientAddress& message,
           .toa_kind = static_cast<uint8_t>(message.toa_kind())};
 }
 
+uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
+  if (max_sessions == 0) return core::kNoSessionLimit;
+  return (max_sessions - 1) / workers + 1;
+}
+
 core::Backend CompileBackend(const std::string& service, const v1::Backend& message,
                              const std::string& path, const CompileContext& context) {
   const std::string name = BackendName(service, message.address(), message.port());
@@ -87,6 +92,7 @@ core::Backend CompileBackend(const std::string& service, const v1::Backend& mess
   backend.keeps_sessions =
       health != v1::HEALTH_DOWN && message.admin_state() != v1::ADMIN_STATE_DISABLED;
   backend.slot = context.backend_slot(name);
+  backend.max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
   return backend;
 }
 
@@ -130,6 +136,7 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
   service->client_address =
       CompileClientAddress(message.client_address(), path + ".client_address");
   service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
+  service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
 
   if (static_cast<uint32_t>(message.backends_size()) > core::kMaxBackendsPerService)
     Refuse(path + ".backends", "more than a service may have");

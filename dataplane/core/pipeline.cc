@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline.h"
 
+#include <algorithm>
+
 #include "core/forward/proxy_protocol.h"
 #include "core/icmp_error.h"
 #include "net/checksum.h"
@@ -254,7 +256,22 @@ Verdict CanOpen(const Service& service, const ParsedPacket& parsed) {
   return opens ? Verdict::kForwarded : Verdict::kNoSession;
 }
 
+bool AnyAvailable(const Service& service) {
+  return std::any_of(service.backends.begin(), service.backends.end(),
+                     [](const Backend& backend) { return backend.available; });
+}
+
 }  // namespace
+
+Pipeline::Choice Pipeline::ChooseBackend(const Service& service, const net::FlowKey& key,
+                                         uint32_t& cursor) const {
+  if (worker_.services[service.slot].sessions_active() >= service.max_sessions_per_worker)
+    return {nullptr, Verdict::kSessionLimit};
+  const uint32_t chosen =
+      service.scheduler->Choose({key, service.backends, worker_.backends, cursor});
+  if (chosen != kNoBackend) return {&service.backends[chosen], Verdict::kForwarded};
+  return {nullptr, AnyAvailable(service) ? Verdict::kSessionLimit : Verdict::kNoBackend};
+}
 
 Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet& packet,
                                 const ParsedPacket& parsed) {
@@ -263,10 +280,13 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   if (service == nullptr) return {};
   if (const Verdict verdict = CanOpen(*service, parsed); verdict != Verdict::kForwarded)
     return {kNoFlow, verdict};
-  const uint32_t chosen = service->scheduler->Choose(
-      {key, service->backends, worker_.backends, worker_.scheduler_cursors[service->slot]});
-  if (chosen == kNoBackend) return {kNoFlow, Verdict::kNoBackend};
-  const Backend& backend = service->backends[chosen];
+  const Choice choice = ChooseBackend(*service, key, worker_.scheduler_cursors[service->slot]);
+  if (choice.backend == nullptr) {
+    if (choice.verdict == Verdict::kSessionLimit)
+      worker_.services[service->slot].session_limit_packets.Add(1);
+    return {kNoFlow, choice.verdict};
+  }
+  const Backend& backend = *choice.backend;
   const auto outcome = service->mode->Open(context, *service, backend, packet, parsed);
   if (const Verdict* refusal = std::get_if<Verdict>(&outcome)) return {kNoFlow, *refusal};
   const SessionId session = *std::get_if<SessionId>(&outcome);
@@ -288,11 +308,13 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
   }
   sessions_.timers().Arm(session, DeadlineMs(context.snapshot, session));
   worker_.counters.sessions_created.Add(1);
+  worker_.services[service.slot].sessions_created.Add(1);
   worker_.backends[backend.slot].sessions_created.Add(1);
 }
 
 void Pipeline::EndSession(SessionId session) {
   const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
+  worker_.services[sessions_.record(session).service_slot].sessions_ended.Add(1);
   worker_.backends[state.backend_slot].sessions_ended.Add(1);
   worker_.counters.sessions_expired.Add(1);
   sessions_.timers().Disarm(session);
@@ -351,10 +373,9 @@ Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& k
   }
   if (preview.service == nullptr) return preview;
   uint32_t cursor = worker_.scheduler_cursors[preview.service->slot];
-  const uint32_t chosen = preview.service->scheduler->Choose(
-      {key, preview.service->backends, worker_.backends, cursor});
-  preview.verdict = chosen == kNoBackend ? Verdict::kNoBackend : Verdict::kForwarded;
-  if (chosen != kNoBackend) preview.backend = &preview.service->backends[chosen];
+  const Choice choice = ChooseBackend(*preview.service, key, cursor);
+  preview.backend = choice.backend;
+  preview.verdict = choice.verdict;
   return preview;
 }
 

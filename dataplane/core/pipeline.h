@@ -65,6 +65,13 @@ class Pipeline {
   net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
   FlowRef FindAgain(uint32_t i) const;
 
+  // Where a new flow goes: the verdict says why nowhere.
+  struct Choice {
+    const Backend* backend = nullptr;
+    net::Verdict verdict = net::Verdict::kForwarded;
+  };
+  Choice ChooseBackend(const Service& service, const net::FlowKey& key, uint32_t& cursor) const;
+
   // A flow without a session: opens one (and returns its forward flow) or says what becomes of the
   // packet.
   struct Opened {

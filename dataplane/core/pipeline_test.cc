@@ -199,11 +199,14 @@ class LifeTest {
     }
     ASSERT_EQ(box_.sessions().size(), alive);
     ASSERT_EQ(box_.worker().counters.sessions_active(), alive);
-    uint64_t of_backends = 0;
-    for (const Service& service : box_.services)
+    uint64_t of_backends = 0, of_services = 0;
+    for (const Service& service : box_.services) {
+      of_services += box_.worker().services[service.slot].sessions_active();
       for (const Backend& backend : service.backends)
         of_backends += box_.worker().backends[backend.slot].sessions_active();
+    }
     ASSERT_EQ(of_backends, alive);
+    ASSERT_EQ(of_services, alive);
   }
 
   test::Random random_;

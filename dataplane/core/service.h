@@ -27,6 +27,9 @@ inline constexpr ServiceSlot kMaxServices = 1u << 16;
 inline constexpr BackendSlot kMaxBackends = 1u << 18;
 inline constexpr uint32_t kMaxBackendsPerService = 65535;
 
+// Limits of sessions are each worker's own: the configured number divided by that of the workers,
+// rounded up. With several workers up to one less than their number more than configured may live
+// in all; flows that fall unevenly on workers are refused before the configured number is reached.
 inline constexpr uint32_t kNoSessionLimit = UINT32_MAX;
 
 struct Backend {
@@ -39,7 +42,7 @@ struct Backend {
   // else would ever end it); a TCP connection is its endpoints' to end.
   bool keeps_sessions = false;
   BackendSlot slot = 0;
-  uint32_t max_sessions_per_worker = kNoSessionLimit;  // takes no new ones then
+  uint32_t max_sessions_per_worker = kNoSessionLimit;
 };
 
 enum class ClientAddressCarrier : uint8_t { kNone, kToa, kProxyV2 };
@@ -75,6 +78,7 @@ struct Service {
   std::vector<net::IpAddress> local_addresses;  // of the backends' family
   ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
+  uint32_t max_sessions_per_worker = kNoSessionLimit;
   std::vector<Backend> backends;
 };
 

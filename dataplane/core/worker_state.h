@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a worker keeps beside its session table: counters, a line of counters for every backend,
-// scheduler cursors. Written by the worker alone; counters may be read by anyone at any time.
+// What a worker keeps beside its session table: counters, a line of counters for every backend, a
+// few for every service, scheduler cursors. Written by the worker alone; counters may be read by
+// anyone at any time.
 #pragma once
 
 #include <atomic>
@@ -23,6 +24,15 @@ struct alignas(64) BackendCounters {
   Counter bytes_to_client;
   Counter sessions_created;
   Counter sessions_ended;
+
+  uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
+};
+
+// Opening and ending sessions only; packets are counted by backend.
+struct ServiceCounters {
+  Counter sessions_created;
+  Counter sessions_ended;
+  Counter session_limit_packets;
 
   uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
 };
@@ -54,10 +64,14 @@ class MissingNeighbours {
 
 struct WorkerState {
   explicit WorkerState(uint64_t random_seed)
-      : backends(kMaxBackends), scheduler_cursors(kMaxServices), random(random_seed) {}
+      : backends(kMaxBackends),
+        services(kMaxServices),
+        scheduler_cursors(kMaxServices),
+        random(random_seed) {}
 
   WorkerCounters counters;
   std::vector<BackendCounters> backends;    // by BackendSlot
+  std::vector<ServiceCounters> services;    // by ServiceSlot
   std::vector<uint32_t> scheduler_cursors;  // by ServiceSlot
   MissingNeighbours missing_neighbours;
   std::minstd_rand random;  // where to begin the search for a local port

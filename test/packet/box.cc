@@ -96,7 +96,7 @@ void Box::Compile() {
   for (core::ServiceSlot slot = 0; slot < services.size(); ++slot) {
     core::Service& service = services[slot];
     service.slot = slot;
-    service.scheduler = core::MakeWeightedRoundRobin(service.backends);
+    service.scheduler = core::FindSchedulerKind(scheduler)->make(service.backends);
     (*index)[{service.address, service.protocol}] = slot;
     own->insert(service.address.address);
     own->insert(service.local_addresses.begin(), service.local_addresses.end());

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "core/pipeline.h"
@@ -51,6 +52,7 @@ class Box {
   // TCP and UDP, IPv4 and IPv6, on port 80 with `backend_count` backends each.
   void AddUsualServices(size_t backend_count = 1);
   core::Service& service(const net::Endpoint& address, net::L4Protocol protocol);
+  std::string_view scheduler = "weighted_round_robin";  // of every service
   void Compile();  // a new snapshot with a new forwarding generation
   core::Snapshot snapshot;
 
