@@ -104,7 +104,7 @@ Snapshot MakeSnapshot() {
   auto service = std::make_shared<Service>();
   service->address = {address(0x0a00010a), Be16(80)};
   service->mode = &FullNat();
-  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.push_back(address(0x0a000264 + i));
+  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.Add(address(0x0a000264 + i));
   for (uint32_t i = 0; i < 64; ++i)
     service->backends.push_back({.endpoint = {address(0x0a00030b + i), Be16(8080)},
                                  .weight = 1,

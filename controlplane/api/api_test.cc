@@ -69,7 +69,8 @@ class ApiTest : public testing::Test {
     health_.emplace(io_,
                     [this](const HealthStatus& status) { controller_->OnHealthChange(status); });
     const auto on_box = [] {
-      return [](const net::IpAddress& address) { return net::ToString(address) == kLocalAddress; };
+      return OnBox{
+          [](const net::IpAddress& address) { return net::ToString(address) == kLocalAddress; }, {}};
     };
     controller_.emplace(Controller::Parts{*store_, *reconciler_, *health_, *queries_, on_box,
                                           [this](const ResolvedServices&) { ++services_told_; }});

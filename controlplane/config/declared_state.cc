@@ -62,6 +62,7 @@ const FieldTable<v1::Service> kService = {
     {"timeouts", kOptional, Nested(&v1::Service::mutable_timeouts, kTimeouts)},
     {"health_check", kOptional, Nested(&v1::Service::mutable_health_check, kHealthCheck)},
     {"max_sessions", kOptional, Number(&v1::Service::set_max_sessions, kMaxSessionsRange)},
+    {"clamp_mss", kOptional, Bool(&v1::Service::set_clamp_mss)},
     {"backends", kRequired, NestedList(&v1::Service::mutable_backends, kBackend)},
 };
 

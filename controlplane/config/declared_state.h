@@ -24,6 +24,6 @@ DeclaredState ReadDeclaredState(const std::string& path);
 
 // Adds what validation finds, each at its place in the file, so that a file's faults of every sort
 // come out at once. Where a value could not be read nothing more is said about it.
-void ValidateDeclaredState(DeclaredState& declared, const OnBox& on_box = nullptr);
+void ValidateDeclaredState(DeclaredState& declared, const OnBox& on_box = {});
 
 }  // namespace steelyard::controlplane

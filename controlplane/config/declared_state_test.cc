@@ -29,6 +29,7 @@ services:
       - {address: 10.0.2.11, port: 8080, weight: 0, admin_state: draining,
          priority: 3, max_sessions: 500}
       - {address: 10.0.2.12, port: 8080}
+    clamp_mss: true
 )";
 
 std::string Faults(const std::string& yaml) {
@@ -231,7 +232,7 @@ TEST(DeclaredState, AllFaultsAtOnceAndInOrder) {
       "    backnds: []\n"
       "    backends: [{address: nonsense, port: 80}]\n"
       "  - {name: web, address: 10.0.1.11, port: 80, protocol: tcp, backends: []}\n");
-  ValidateDeclaredState(declared, [](const net::IpAddress&) { return false; });
+  ValidateDeclaredState(declared, {[](const net::IpAddress&) { return false; }, {}});
   EXPECT_EQ(FormatFaults("f", declared.faults),
             "f:1:19: local_addresses[0]: 10.0.2.100 is not an address of this box\n"
             "f:5:11: services[0].port: 70000 is not within 1 to 65535\n"

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "controlplane/config/bounds.h"
+#include "controlplane/config/mode_rules.h"
 #include "net/address.h"
 
 namespace steelyard::controlplane {
@@ -21,10 +22,11 @@ void Canonicalize(std::string& address) {
   if (const auto parsed = net::ParseIpAddress(address)) address = net::ToString(*parsed);
 }
 
-void ResolveClientAddress(v1::Protocol protocol, v1::ClientAddress& message) {
+void ResolveClientAddress(const v1::Service& service, v1::ClientAddress& message) {
   using M = v1::ClientAddress;
+  const bool carried = RulesOf(service.mode()).carries_client_address();
   Default(message, &M::carrier, &M::set_carrier,
-          protocol == v1::PROTOCOL_TCP ? M::CARRIER_TOA : M::CARRIER_NONE);
+          carried && service.protocol() == v1::PROTOCOL_TCP ? M::CARRIER_TOA : M::CARRIER_NONE);
   // Without a carrier too: options of that kind from outside are blanked whoever adds ours.
   Default(message, &M::toa_kind, &M::set_toa_kind, kDefaultToaKind);
 }
@@ -68,7 +70,7 @@ v1::Service ResolveService(const v1::DesiredState& state, const v1::Service& ser
   if (resolved.local_addresses().empty())
     *resolved.mutable_local_addresses() = state.local_addresses();
   for (std::string& address : *resolved.mutable_local_addresses()) Canonicalize(address);
-  ResolveClientAddress(resolved.protocol(), *resolved.mutable_client_address());
+  ResolveClientAddress(resolved, *resolved.mutable_client_address());
   ResolveTimeouts(*resolved.mutable_timeouts());
   if (resolved.has_health_check()) ResolveHealthCheck(*resolved.mutable_health_check());
   for (v1::Backend& backend : *resolved.mutable_backends()) ResolveBackend(backend);

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "controlplane/config/bounds.h"
+#include "controlplane/config/mode_rules.h"
 #include "controlplane/config/resolve.h"
 #include "controlplane/config/words.h"
 #include "proto/convert.h"
@@ -69,7 +70,7 @@ class Validator {
     CheckEnum(path + ".scheduler", resolved.scheduler());
     CheckVip(path, index);
     CheckLocalAddresses(path + ".local_addresses", service.local_addresses());
-    CheckBackends(path, service);
+    CheckBackends(path, resolved);
     CheckLocalAddressFamilies(path, resolved);
     CheckClientAddress(path + ".client_address", service, resolved);
     CheckTimeouts(path + ".timeouts", resolved.timeouts());
@@ -152,7 +153,7 @@ class Validator {
       local_addresses_.insert(*address);
       if (!seen.insert(*address).second)
         Add(Item(path, i), texts[i] + " stands in this list twice");
-      else if (on_box_ && !on_box_(*address))
+      else if (on_box_.has_address && !on_box_.has_address(*address))
         Add(Item(path, i), texts[i] + " is not an address of this box");
     }
   }
@@ -185,20 +186,36 @@ class Validator {
       if (!added)
         Add(path + ".address", net::ToString(*endpoint) + " is already backends[" +
                                    std::to_string(first->second) + "] of this service");
-      if (vip) CheckBackendAgainstVip(path + ".address", endpoint->address, *vip);
+      if (vip) CheckBackendAgainstVip(path + ".address", service.mode(), endpoint->address, *vip);
+      CheckBackendAgainstMode(path, service, *endpoint);
     }
   }
 
-  void CheckBackendAgainstVip(const std::string& path, const net::IpAddress& backend,
-                              const net::IpAddress& vip) {
+  void CheckBackendAgainstVip(const std::string& path, v1::ForwardingMode mode,
+                              const net::IpAddress& backend, const net::IpAddress& vip) {
     if (backend == vip) return Add(path, "the service's own address cannot be its backend");
-    if (backend.family() == vip.family()) return;
+    if (!RulesOf(mode).keeps_family() || backend.family() == vip.family()) return;
     Add(path, net::ToString(backend) + " is " + std::string(FamilyName(backend.family())) +
                   " and the service's address is " + std::string(FamilyName(vip.family())));
   }
 
-  // Full NAT speaks to a backend from a local address of the backend's family.
+  void CheckBackendAgainstMode(const std::string& path, const v1::Service& service,
+                               const net::Endpoint& backend) {
+    const v1::ModeRules& rules = RulesOf(service.mode());
+    if (rules.keeps_port() && backend.port.value() != service.port())
+      Add(path + ".port", WordOf(service.mode()) + " cannot change the port: it must be " +
+                              std::to_string(service.port()) + ", the service's");
+    if (rules.needs_connected_backends() && on_box_.is_connected &&
+        !on_box_.is_connected(backend.address))
+      Add(path + ".address", net::ToString(backend.address) +
+                                 " is not on a network that the box is " + "connected to, where " +
+                                 WordOf(service.mode()) +
+                                 " could reach it without changing packets");
+  }
+
+  // Whoever speaks to a backend from a local address needs one of the backend's family.
   void CheckLocalAddressFamilies(const std::string& path, const v1::Service& resolved) {
+    if (!RulesOf(resolved.mode()).uses_local_addresses()) return;
     std::set<net::Family> present, needed;
     for (const std::string& text : resolved.local_addresses())
       if (const auto address = net::ParseIpAddress(text)) present.insert(address->family());
@@ -207,7 +224,8 @@ class Validator {
         needed.insert(address->family());
     for (const net::Family family : needed)
       if (!present.contains(family))
-        Add(path + ".local_addresses", "full NAT to " + std::string(FamilyName(family)) +
+        Add(path + ".local_addresses", WordOf(resolved.mode()) + " to " +
+                                           std::string(FamilyName(family)) +
                                            " backends needs a local address of that family");
   }
 
@@ -216,6 +234,10 @@ class Validator {
     const v1::ClientAddress& declared = service.client_address();
     const v1::ClientAddress& effective = resolved.client_address();
     CheckEnum(path + ".carrier", effective.carrier());
+    if (!RulesOf(resolved.mode()).carries_client_address() &&
+        effective.carrier() != v1::ClientAddress::CARRIER_NONE)
+      return Add(path + ".carrier",
+                 WordOf(resolved.mode()) + " shows backends the client itself: nothing to carry");
     const bool toa = effective.carrier() == v1::ClientAddress::CARRIER_TOA;
     if (toa && service.protocol() == v1::PROTOCOL_UDP)
       Add(path + ".carrier", "toa is a TCP option: a udp service cannot carry it");

@@ -15,9 +15,14 @@
 
 namespace steelyard::controlplane {
 
-// Whether an address is configured on the box. Absent: not checked (the CLI does not know the box).
-using OnBox = std::function<bool(const net::IpAddress&)>;
+// What is asked of the box that the state is for. Absent: not checked (the CLI does not know the
+// box).
+struct OnBox {
+  std::function<bool(const net::IpAddress&)> has_address;
+  // Whether an address is on a network that the box is connected to.
+  std::function<bool(const net::IpAddress&)> is_connected;
+};
 
-std::vector<v1::Violation> Validate(const v1::DesiredState& state, const OnBox& on_box = nullptr);
+std::vector<v1::Violation> Validate(const v1::DesiredState& state, const OnBox& on_box = {});
 
 }  // namespace steelyard::controlplane

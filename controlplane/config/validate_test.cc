@@ -81,7 +81,7 @@ const BadState kBadStates[] = {
     {"unknown protocol", [](S s) { Web(s).set_protocol(static_cast<v1::Protocol>(132)); },
      "services[0].protocol: 132 is not one of tcp, udp\n"},
     {"unknown mode", [](S s) { Web(s).set_mode(static_cast<v1::ForwardingMode>(99)); },
-     "services[0].mode: 99 is not one of full_nat\n"},
+     "services[0].mode: 99 is not one of full_nat, dnat, direct\n"},
     {"unknown scheduler", [](S s) { Web(s).set_scheduler(static_cast<v1::Scheduler>(9)); },
      "services[0].scheduler: 9 is not one of weighted_round_robin, weighted_least_connections, "
      "maglev, round_robin, least_connections, source_hash\n"},
@@ -106,6 +106,18 @@ const BadState kBadStates[] = {
      "services[0].backends[0].address: fd00:2::11 is IPv6 and the service's address is IPv4\n"},
     {"backend is the VIP", [](S s) { First(s).set_address("10.0.1.10"); },
      "services[0].backends[0].address: the service's own address cannot be its backend\n"},
+    {"direct to another port",
+     [](S s) {
+       Web(s).set_mode(v1::FORWARDING_MODE_DIRECT);
+       First(s).set_port(8080);
+     },
+     "services[0].backends[0].port: direct cannot change the port: it must be 80, the service's\n"},
+    {"client address of a mode that shows the client",
+     [](S s) {
+       Web(s).set_mode(v1::FORWARDING_MODE_DNAT);
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_TOA);
+     },
+     "services[0].client_address.carrier: dnat shows backends the client itself: nothing to carry\n"},
     {"weight too large", [](S s) { First(s).set_weight(65536); },
      "services[0].backends[0].weight: 65536 is not within 0 to 65535\n"},
     {"priority too large", [](S s) { First(s).set_priority(65536); },
@@ -113,13 +125,13 @@ const BadState kBadStates[] = {
     {"unknown admin state", [](S s) { First(s).set_admin_state(static_cast<v1::AdminState>(7)); },
      "services[0].backends[0].admin_state: 7 is not one of enabled, draining, disabled\n"},
     {"no local address", [](S s) { s.clear_local_addresses(); },
-     "services[0].local_addresses: full NAT to IPv4 backends needs a local address of that "
+     "services[0].local_addresses: full_nat to IPv4 backends needs a local address of that "
      "family\n"
-     "services[1].local_addresses: full NAT to IPv6 backends needs a local address of that "
+     "services[1].local_addresses: full_nat to IPv6 backends needs a local address of that "
      "family\n"},
     {"own local addresses of the wrong family",
      [](S s) { Web(s).add_local_addresses("fd00:2::101"); },
-     "services[0].local_addresses: full NAT to IPv4 backends needs a local address of that "
+     "services[0].local_addresses: full_nat to IPv4 backends needs a local address of that "
      "family\n"},
     {"local address twice", [](S s) { s.add_local_addresses("FD00:2:0::100"); },
      "local_addresses[2]: FD00:2:0::100 stands in this list twice\n"},
@@ -127,7 +139,7 @@ const BadState kBadStates[] = {
      "local_addresses[2]: '10.0.2.0/24' is not an IPv4 or IPv6 address\n"},
     {"VIP is a local address of a later service",
      [](S s) { s.mutable_services(1)->add_local_addresses("10.0.1.10"); },
-     "services[1].local_addresses: full NAT to IPv6 backends needs a local address of that "
+     "services[1].local_addresses: full_nat to IPv6 backends needs a local address of that "
      "family\n"
      "services[0].address: 10.0.1.10 is a local address too\n"},
     {"toa over udp",
@@ -222,9 +234,31 @@ TEST(Validate, LocalAddressesMustBeOnTheBox) {
   v1::DesiredState state = GoodState();
   state.mutable_services(0)->add_local_addresses("10.0.2.101");
   const net::IpAddress there = *net::ParseIpAddress("10.0.2.100");
-  EXPECT_EQ(Text(Validate(state, [&](const net::IpAddress& address) { return address == there; })),
+  const OnBox on_box{[&](const net::IpAddress& address) { return address == there; }, {}};
+  EXPECT_EQ(Text(Validate(state, on_box)),
             "local_addresses[1]: fd00:2::100 is not an address of this box\n"
             "services[0].local_addresses[0]: 10.0.2.101 is not an address of this box\n");
+}
+
+TEST(Validate, DirectBackendsMustBeConnected) {
+  v1::DesiredState state = GoodState();
+  state.mutable_services(0)->set_mode(v1::FORWARDING_MODE_DIRECT);
+  state.mutable_services(0)->mutable_backends(1)->set_address("10.0.3.11");
+  EXPECT_EQ(Text(Validate(state)), "") << "the box is not known";
+  const OnBox on_box{{}, [](const net::IpAddress& address) {
+                       return net::ParsePrefix("10.0.2.0/24")->Contains(address);
+                     }};
+  EXPECT_EQ(Text(Validate(state, on_box)),
+            "services[0].backends[1].address: 10.0.3.11 is not on a network that the box is "
+            "connected to, where direct could reach it without changing packets\n");
+}
+
+TEST(Validate, OnlyFullNatNeedsLocalAddresses) {
+  v1::DesiredState state = GoodState();
+  state.clear_local_addresses();
+  for (v1::Service& service : *state.mutable_services())
+    service.set_mode(v1::FORWARDING_MODE_DNAT);
+  EXPECT_EQ(Text(Validate(state)), "");
 }
 
 TEST(Validate, ReportsEverythingAtOnce) {

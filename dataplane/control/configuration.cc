@@ -196,7 +196,8 @@ void Configuration::RebuildIndex() {
     const core::Service& service = *entry.compiled;
     index->emplace(core::ServiceKey{service.address, service.protocol}, service.slot);
     addresses->insert(service.address.address);
-    addresses->insert(service.local_addresses.begin(), service.local_addresses.end());
+    for (const auto& local : {service.local_addresses.v4, service.local_addresses.v6})
+      addresses->insert(local.begin(), local.end());
   }
   current_.index = std::move(index);
   current_.own_addresses = std::move(addresses);

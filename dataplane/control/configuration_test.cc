@@ -162,10 +162,10 @@ TEST_F(ConfigurationTest, BadRequestsNameTheFieldAndChangeNothing) {
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_mode(); }), "services[1].mode");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_scheduler(); }), "services[1].scheduler");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_local_addresses(); }),
-            "services[1].local_addresses");
+            "services[1].backends[0]");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_timeouts(); }), "services[1].timeouts");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.mutable_backends(0)->set_address("2001:db8::1"); }),
-            "services[1].backends[0].address");
+            "services[1].backends[0]");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_name("good"); }), "services[1].name");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.8"); }), "services");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.1"); }), "services");

@@ -130,11 +130,12 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
   if (service->mode == nullptr) Refuse(path + ".mode", "unknown forwarding mode");
 
   for (int i = 0; i < message.local_addresses_size(); ++i)
-    service->local_addresses.push_back(
+    service->local_addresses.Add(
         Require(net::ParseIpAddress(message.local_addresses(i)),
                 path + ".local_addresses[" + std::to_string(i) + "]"));
   service->client_address =
       CompileClientAddress(message.client_address(), path + ".client_address");
+  service->clamp_mss = message.clamp_mss();
   service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
   service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
 
@@ -146,16 +147,10 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
     const std::string backend_path = path + ".backends[" + std::to_string(i) + "]";
     service->backends.push_back(
         CompileBackend(message.name(), message.backends(i), backend_path, context));
-    if (service->backends.back().endpoint.address.family() != service->address.address.family())
-      Refuse(backend_path + ".address", "must be of the service's address family");
+    const net::Status status = service->mode->Check(*service, service->backends.back());
+    if (!status) Refuse(backend_path, status.error().message);
   }
   LetFirstPriorityTakeSessions(message, service->backends);
-  // Pools may be shared by services of both families; a session borrows of its backend's.
-  std::erase_if(service->local_addresses, [&](const net::IpAddress& address) {
-    return address.family() != service->address.address.family();
-  });
-  if (service->local_addresses.empty())
-    Refuse(path + ".local_addresses", "full NAT needs one of the backends' family");
 
   const core::SchedulerKind* scheduler =
       core::FindSchedulerKind(WordOf(v1::Scheduler_Name(message.scheduler()), "SCHEDULER_"));

@@ -48,6 +48,10 @@ bool ListSessionsTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
       return true;
     }
     if (!pipeline.sessions().record(next_).in_use) return false;
+    if (pipeline.sessions().record(next_).kind == core::SessionKind::kTemplate) {
+      ++next_;
+      continue;
+    }
     const SessionView view = View(pipeline, snapshot_, next_, now_ns);
     ++next_;
     if (!selection_.Accepts(view)) continue;

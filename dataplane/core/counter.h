@@ -32,6 +32,8 @@ struct alignas(64) WorkerCounters {
   Counter kernel_dropped_packets;   // of those, not sent
   Counter sessions_created;
   Counter sessions_expired;  // removed, whatever the reason
+  Counter templates_created;
+  Counter templates_ended;
   Counter polls;
   Counter busy_polls;  // that received at least one packet
 

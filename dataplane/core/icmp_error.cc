@@ -87,7 +87,7 @@ void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowK
   if (quoted_bytes >= 18) tcp.checksum = changes.ApplyTo(tcp.checksum);
 }
 
-void ShrinkMtu(uint8_t added_bytes, const ParsedPacket& parsed, Packet& packet) {
+void ShrinkMtu(uint16_t added_bytes, const ParsedPacket& parsed, Packet& packet) {
   auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
   const bool carries_mtu = parsed.family == Family::kIpv4
                                ? icmp.type == net::kIcmpv4DestinationUnreachable &&
@@ -99,18 +99,31 @@ void ShrinkMtu(uint8_t added_bytes, const ParsedPacket& parsed, Packet& packet) 
   icmp.mtu = Be16(static_cast<uint16_t>(icmp.mtu.value() - added_bytes));
 }
 
+// Where the NAT hides a side, a router of that side is hidden too; else its address is the news
+// (RFC 5508 section 4.2).
+net::IpAddress SenderOf(FlowRef flow, const SessionTable& sessions, const ParsedPacket& parsed,
+                        const Packet& packet) {
+  const SessionTable::Flow description = sessions.Describe(flow);
+  if (description.key.source.address != description.rewrite.source.address)
+    return description.rewrite.source.address;
+  if (parsed.family == Family::kIpv4)
+    return HeaderAt<net::Ipv4Header>(packet, net::kL3Offset).source;
+  return HeaderAt<net::Ipv6Header>(packet, net::kL3Offset).source;
+}
+
 }  // namespace
 
 bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
   return net::FoldSum(IcmpSum(parsed, packet)) == 0xffff;
 }
 
-void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint16_t added_bytes,
                         const ParsedPacket& parsed, Packet& packet) {
   const FlowKey rewrite = sessions.Describe(flow).rewrite;
   RestoreQuotedPacket(sessions, flow, rewrite.Reversed(), parsed, packet);
   ShrinkMtu(added_bytes, parsed, packet);
-  SetAddresses(packet, net::kL3Offset, rewrite.source.address, rewrite.destination.address);
+  SetAddresses(packet, net::kL3Offset, SenderOf(flow, sessions, parsed, packet),
+               rewrite.destination.address);
   auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
   icmp.checksum = Be16();
   icmp.checksum = net::ChecksumOf(IcmpSum(parsed, packet));

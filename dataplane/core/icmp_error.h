@@ -18,11 +18,12 @@ inline net::FlowKey KeyOfIcmpError(const net::ParsedPacket& parsed) {
 // Whether the ICMP checksum is right.
 bool VerifyIcmpChecksum(const net::ParsedPacket& parsed, const net::Packet& packet);
 
-// Rewrites the error's own addresses as a reply of that flow would have them, and the quoted packet
+// Rewrites the error's own addresses as a reply of that flow would have them (its source stays
+// where the flow's does: a router's address is of use to whoever gets it), and the quoted packet
 // back to what its sender sent: addresses, ports, sequence numbers, timestamps, SACK blocks and
-// checksums as far as they are quoted (an option or PROXY header that the box added stays). An MTU in it shrinks by
-// `added_bytes`, what the box adds to packets of that sender.
-void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint8_t added_bytes,
+// checksums as far as they are quoted (an option or PROXY header that the box added stays). An MTU
+// in it shrinks by `added_bytes`, what the box adds to packets of that sender.
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint16_t added_bytes,
                         const net::ParsedPacket& parsed, net::Packet& packet);
 
 }  // namespace steelyard::core

@@ -139,49 +139,64 @@ FlowRef Pipeline::FindAgain(uint32_t i) const {
 }
 
 Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
-  ParsedPacket& parsed = parsed_[i];
-  net::Packet& packet = burst.packet[i];
-  const bool is_tcp = parsed.protocol() == L4Protocol::kTcp;
   // An earlier packet of this burst may have opened or ended this very session.
   FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
-
-  if (flow != kNoFlow && DirectionOf(flow) == Direction::kForward &&
-      (is_tcp ? EventOf(parsed.tcp_flags) == TcpEvent::kSyn &&
-                    SynReopens(sessions_.state(flow).tcp_state)
-              : IsStale(context, flow) && !BackendKeepsSession(context, flow))) {
-    EndSession(SessionOf(flow));
+  if (flow != kNoFlow && IsOver(context, flow, parsed_[i])) {
+    EndSession(SessionOf(flow), context.now_ms);
     flow = kNoFlow;
   }
   if (flow == kNoFlow) {
-    const Opened opened = Open(context, packet, parsed);
+    const Opened opened = Open(context, burst.packet[i], parsed_[i]);
     if (opened.flow == kNoFlow) return opened.verdict;
     flow = opened.flow;
   }
+  return ForwardFlow(context, burst, i, flow);
+}
 
+// Whether the packet is the first of a new session under the key of an old one.
+bool Pipeline::IsOver(const PacketContext& context, FlowRef flow,
+                      const ParsedPacket& parsed) const {
+  if (DirectionOf(flow) != Direction::kForward) return false;
+  if (parsed.protocol() != L4Protocol::kTcp)
+    return IsStale(context, flow) && !BackendKeepsSession(context, flow);
+  if (EventOf(parsed.tcp_flags) != TcpEvent::kSyn) return false;
+  const FlowState& state = sessions_.state(flow);
+  return state.flags & kFlowOneWay ? SynReopensOneWay(state.tcp_state)
+                                   : SynReopens(state.tcp_state);
+}
+
+Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i,
+                              FlowRef flow) {
+  ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
   FlowState& state = sessions_.state(flow);
   Verdict verdict = Verdict::kForwarded;
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
-  if (!Fits(flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
+  const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
+  if (!Fits(context, flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
-  if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
+  if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
+    return Verdict::kTtlExceeded;
 
   state.last_seen_ms = context.now_ms;
   Count(flow, state, packet.length);
-  if (is_tcp) TrackTcp(context, flow, parsed.tcp_flags);
-  ForwardingModes()[state.forwarding_mode]->Rewrite(context, flow, next_hop, parsed, packet);
+  if (parsed.protocol() == L4Protocol::kTcp) TrackTcp(context, flow, parsed.tcp_flags);
+  mode.Rewrite(context, flow, next_hop, parsed, packet);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;
 }
 
-bool Pipeline::Fits(FlowRef flow, const NextHop& next_hop, const ParsedPacket& parsed,
-                    const net::Packet& packet) const {
+bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                    const ParsedPacket& parsed, const net::Packet& packet) const {
   const uint32_t bytes = parsed.l3_end - net::kL3Offset;
-  if ((sessions_.state(flow).flags & kFlowProxyHeaderPending) == 0) [[likely]]
+  const FlowState& state = sessions_.state(flow);
+  if ((state.flags & (kFlowGrows | kFlowProxyHeaderPending)) == 0) [[likely]]
     return bytes <= next_hop.mtu;
-  const uint32_t header_bytes = ProxyHeaderBytesOn(sessions_, flow, parsed, packet);
-  return bytes + header_bytes <= next_hop.mtu && header_bytes <= packet.headroom;
+  const uint16_t added_bytes =
+      ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed, packet);
+  return bytes + added_bytes <= next_hop.mtu && added_bytes <= packet.headroom;
 }
 
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
@@ -199,7 +214,9 @@ void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
 
 void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags) {
   FlowState& state = sessions_.state(flow);
-  const TcpState next = NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
+  const TcpState next = state.flags & kFlowOneWay
+                            ? NextStateOneWay(state.tcp_state, tcp_flags)
+                            : NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
   if (next == state.tcp_state) [[likely]]
     return;
   state.tcp_state = next;
@@ -305,6 +322,7 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
     state.forwarding_mode = service.mode->index();
     state.last_seen_ms = context.now_ms;
     state.tcp_state = service.protocol == L4Protocol::kTcp ? TcpState::kSynSent : TcpState::kNone;
+    if (record.kind == SessionKind::kOneWay) state.flags |= kFlowOneWay;
   }
   sessions_.timers().Arm(session, DeadlineMs(context.snapshot, session));
   worker_.counters.sessions_created.Add(1);
@@ -312,11 +330,21 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
   worker_.backends[backend.slot].sessions_created.Add(1);
 }
 
-void Pipeline::EndSession(SessionId session) {
-  const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
-  worker_.services[sessions_.record(session).service_slot].sessions_ended.Add(1);
-  worker_.backends[state.backend_slot].sessions_ended.Add(1);
-  worker_.counters.sessions_expired.Add(1);
+void Pipeline::EndSession(SessionId session, uint32_t now_ms) {
+  const SessionRecord& record = sessions_.record(session);
+  if (record.parent_template != 0) {
+    const SessionId parent = record.parent_template - 1;
+    --sessions_.record(parent).child_count;
+    sessions_.state(RefOf(parent, Direction::kForward)).last_seen_ms = now_ms;
+  }
+  if (record.kind == SessionKind::kTemplate) {
+    worker_.counters.templates_ended.Add(1);
+  } else {
+    const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
+    worker_.services[record.service_slot].sessions_ended.Add(1);
+    worker_.backends[state.backend_slot].sessions_ended.Add(1);
+    worker_.counters.sessions_expired.Add(1);
+  }
   sessions_.timers().Disarm(session);
   sessions_.Remove(session);
 }
@@ -324,10 +352,15 @@ void Pipeline::EndSession(SessionId session) {
 uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const {
   const FlowState& forward = sessions_.state(RefOf(session, Direction::kForward));
   const FlowState& reverse = sessions_.state(RefOf(session, Direction::kReverse));
-  const uint32_t last_seen_ms = TimeBefore(forward.last_seen_ms, reverse.last_seen_ms)
-                                    ? reverse.last_seen_ms
-                                    : forward.last_seen_ms;
-  const Service* service = snapshot.service(sessions_.record(session).service_slot);
+  const SessionRecord& record = sessions_.record(session);
+  const bool both_are_seen = record.kind == SessionKind::kTwoWay;
+  const uint32_t last_seen_ms =
+      both_are_seen && TimeBefore(forward.last_seen_ms, reverse.last_seen_ms)
+          ? reverse.last_seen_ms
+          : forward.last_seen_ms;
+  const Service* service = snapshot.service(record.service_slot);
+  if (record.kind == SessionKind::kTemplate)
+    return last_seen_ms + (service ? service->template_timeout_ms : 0);
   const Timeouts& timeouts_ms = service ? service->timeouts_ms : kDefaultTimeoutsMs;
   return last_seen_ms + timeouts_ms[static_cast<size_t>(forward.tcp_state)];
 }
@@ -335,16 +368,18 @@ uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const
 void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget) {
   const uint32_t now_ms = Milliseconds(now_ns);
   sessions_.timers().Advance(now_ms, budget, [&](SessionId session) {
+    const bool has_children = sessions_.record(session).child_count != 0;
+    if (has_children) sessions_.state(RefOf(session, Direction::kForward)).last_seen_ms = now_ms;
     const uint32_t deadline_ms = DeadlineMs(snapshot, session);
     sessions_.timers().Arm(session, deadline_ms);
-    if (!TimeBefore(now_ms, deadline_ms)) EndSession(session);
+    if (!TimeBefore(now_ms, deadline_ms) && !has_children) EndSession(session, now_ms);
   });
 }
 
 // --- ICMP errors, looking ----------------------------------------------------------------------
 
 Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i) {
-  const ParsedPacket& parsed = parsed_[i];
+  ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
   if (flow == kNoFlow) return Verdict::kPunted;
@@ -353,11 +388,11 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   Verdict verdict = Verdict::kForwarded;
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
-  TrimPadding(parsed, packet);
-  if (!DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  TranslateIcmpError(sessions_, flow, mode.MostAddedBytes(sessions_, OtherDirection(flow)), parsed,
-                     packet);
+  TrimPadding(parsed, packet);
+  if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
+    return Verdict::kTtlExceeded;
+  mode.RewriteIcmpError(context, flow, next_hop, parsed, packet);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;

@@ -83,16 +83,18 @@ class Pipeline {
   void Register(const PacketContext& context, SessionId session, const Service& service,
                 const Backend& backend);
 
+  net::Verdict ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i, FlowRef flow);
+  bool IsOver(const PacketContext& context, FlowRef flow, const net::ParsedPacket& parsed) const;
   void TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags);
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   bool IsStale(const PacketContext& context, FlowRef flow) const;
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
   // With what the packet has to grow by.
-  bool Fits(FlowRef flow, const NextHop& next_hop, const net::ParsedPacket& parsed,
-            const net::Packet& packet) const;
+  bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+            const net::ParsedPacket& parsed, const net::Packet& packet) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
-  void EndSession(SessionId session);
+  void EndSession(SessionId session, uint32_t now_ms);
 
   uint32_t worker_index_;
   SessionTable& sessions_;

@@ -9,7 +9,9 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,6 +70,20 @@ using Timeouts = std::array<uint32_t, kTcpStateCount>;
 inline constexpr Timeouts kDefaultTimeoutsMs = {30'000, 5'000,  10'000, 350'000,
                                                 60'000, 60'000, 5'000,  1'000};
 
+// Addresses of the box that a service's packets leave with, by family.
+struct LocalAddresses {
+  std::vector<net::IpAddress> v4, v6;
+
+  LocalAddresses() = default;
+  LocalAddresses(std::initializer_list<net::IpAddress> addresses) {
+    for (const net::IpAddress& address : addresses) Add(address);
+  }
+  void Add(const net::IpAddress& address) { (address.is_v4() ? v4 : v6).push_back(address); }
+  std::span<const net::IpAddress> of(net::Family family) const {
+    return family == net::Family::kIpv4 ? v4 : v6;
+  }
+};
+
 struct Service {
   std::string name;
   net::Endpoint address;
@@ -75,10 +91,13 @@ struct Service {
   ServiceSlot slot = 0;
   const ForwardingMode* mode = nullptr;
   std::shared_ptr<const Scheduler> scheduler;
-  std::vector<net::IpAddress> local_addresses;  // of the backends' family
+  LocalAddresses local_addresses;
   ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
   uint32_t max_sessions_per_worker = kNoSessionLimit;
+  // SYNs are held to what both links carry. (Full NAT always does: its peers do not know each other.)
+  bool clamp_mss = false;
+  uint32_t template_timeout_ms = 0;  // of SessionKind::kTemplate, from when the last child ended
   std::vector<Backend> backends;
 };
 

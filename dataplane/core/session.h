@@ -35,6 +35,22 @@ constexpr FlowRef OtherDirection(FlowRef flow) {
   return flow ^ 1;
 }
 
+// Whether a session has packets in both directions, one, or none.
+enum class SessionKind : uint8_t {
+  kTwoWay,
+  // Only the client's packets pass the box; nothing is found by the reverse key.
+  kOneWay,
+  // No packet's: it remembers a choice for sessions to come and lives at least as long as any that
+  // were opened by it (IPVS's connection templates). Its keys have a TemplateProtocol.
+  kTemplate,
+};
+
+// The protocol in a template's keys. The parser gives flows of a few protocols only, so no packet
+// ever has such a key.
+constexpr net::L4Protocol TemplateProtocol(net::L4Protocol protocol) {
+  return static_cast<net::L4Protocol>(static_cast<uint8_t>(protocol) | 0x80);
+}
+
 enum FlowFlags : uint8_t {
   // Forward: segments carry the client's address. Reverse: the backend's first payload ends that.
   kFlowClientAddressPending = 1 << 0,
@@ -45,6 +61,11 @@ enum FlowFlags : uint8_t {
   kFlowProxyHeader = 1 << 3,
   // TCP: the backend has not acknowledged it. UDP: the next datagram gets one.
   kFlowProxyHeaderPending = 1 << 4,
+  // Rewrite makes packets longer: ForwardingMode::AddedBytes says by how much.
+  kFlowGrows = 1 << 5,
+  // Packets leave with the TTL that they came with.
+  kFlowKeepsTtl = 1 << 6,
+  kFlowOneWay = 1 << 7,
 };
 
 // The part that narrow and wide records share; first in both.
@@ -102,11 +123,14 @@ static_assert(sizeof(WideFlow) == 128);
 struct SessionRecord {
   uint32_t service_slot;
   uint32_t created_ms;
-  uint32_t next_free;  // session + 1 while unused; 0 ends the list
+  uint32_t next_free;         // session + 1 while unused; 0 ends the list
   uint32_t initial_sequence;  // the client's, when a PROXY header stands behind it
+  uint32_t parent_template;   // session + 1 of the template that it was opened by; 0: none
+  uint32_t child_count;       // of a template: sessions that name it
   bool in_use;
-  uint8_t reserved[3];
+  SessionKind kind;
+  uint8_t reserved[2];
 };
-static_assert(sizeof(SessionRecord) == 20);
+static_assert(sizeof(SessionRecord) == 28);
 
 }  // namespace steelyard::core

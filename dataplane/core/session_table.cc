@@ -211,8 +211,8 @@ void SessionTable::Fill(FlowRef flow, const Flow& description) {
   }
 }
 
-SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse) {
-  const SessionId session = Allocate(!forward.key.is_v4() || !reverse.key.is_v4());
+SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse, SessionKind kind) {
+  const SessionId session = Allocate(!forward.key.is_v4() || !forward.rewrite.is_v4());
   if (session == kNoSession) return kNoSession;
   const FlowRef forward_ref = RefOf(session, Direction::kForward);
   const FlowRef reverse_ref = RefOf(session, Direction::kReverse);
@@ -223,12 +223,12 @@ SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse) {
     Free(session);
     return kNoSession;
   }
-  if (!Place(KeyHash(reverse.key, secret_), reverse_ref)) {
+  if (kind != SessionKind::kOneWay && !Place(KeyHash(reverse.key, secret_), reverse_ref)) {
     Unplace(forward_hash, forward_ref);
     Free(session);
     return kNoSession;
   }
-  records_[session] = {.in_use = true};
+  records_[session] = {.in_use = true, .kind = kind};
   ++size_;
   ++change_count_;
   return session;
@@ -236,6 +236,7 @@ SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse) {
 
 void SessionTable::Remove(SessionId session) {
   for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+    if (direction == Direction::kReverse && records_[session].kind == SessionKind::kOneWay) break;
     const FlowRef flow = RefOf(session, direction);
     Unplace(HashOf(flow), flow);
   }

@@ -64,14 +64,15 @@ class SessionTable {
     return Find(key, hash);
   }
 
-  // Opens a session with a key and a rewrite for each direction; neither key may be there already.
-  // Flow states are zeroed but for protocol, family flags and the address checksum delta.
-  // kNoSession: full.
+  // Opens a session with a key and a rewrite for each direction; neither key may be there already
+  // (the reverse one of a one-way session is of no matter). Flow states are zeroed but for protocol,
+  // family flags and the address checksum delta. kNoSession: full.
   struct Flow {
     net::FlowKey key;
     net::FlowKey rewrite;  // addresses and ports as the packet leaves
   };
-  SessionId Insert(const Flow& forward, const Flow& reverse);
+  SessionId Insert(const Flow& forward, const Flow& reverse,
+                   SessionKind kind = SessionKind::kTwoWay);
   void Remove(SessionId session);
 
   bool IsWide(FlowRef flow) const { return SessionOf(flow) >= capacity_.narrow; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The TCP states that a balancer in the middle can tell apart, and the one table that moves between
-// them. Not an endpoint's machine (RFC 9293 section 3.3.2): it sees both sides' segments and no
-// sockets.
+// them. Not an endpoint's machine (RFC 9293 section 3.3.2): it sees segments and no sockets, and
+// where backends answer clients directly it sees the client's segments only.
 #pragma once
 
 #include <array>
@@ -76,10 +76,23 @@ constexpr TcpState NextState(TcpState state, Direction direction, uint8_t tcp_fl
       direction)][static_cast<size_t>(EventOf(tcp_flags))];
 }
 
+// Of a session whose backend's segments pass elsewhere: the client's acknowledgment is what tells
+// that the backend has answered its SYN.
+constexpr TcpState NextStateOneWay(TcpState state, uint8_t tcp_flags) {
+  const bool acknowledges = (tcp_flags & (net::kTcpAck | net::kTcpSyn)) == net::kTcpAck;
+  if (state == TcpState::kSynSent && acknowledges) state = TcpState::kSynReceived;
+  return NextState(state, Direction::kForward, tcp_flags);
+}
+
 // A client's SYN meets a session that is over: it opens a new one (RFC 9293 section 3.10.7.4,
 // TIME-WAIT).
 constexpr bool SynReopens(TcpState state) {
   return state == TcpState::kTimeWait || state == TcpState::kClosed;
+}
+
+// The backend's FIN is not seen: after the client's own, a SYN can only be a new connection's.
+constexpr bool SynReopensOneWay(TcpState state) {
+  return SynReopens(state) || state == TcpState::kClientFin;
 }
 
 constexpr std::string_view ToString(TcpState state) {

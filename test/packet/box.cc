@@ -60,7 +60,7 @@ core::Service& Box::AddService(const net::Endpoint& address, L4Protocol protocol
   service.name = "service" + std::to_string(services.size());
   service.address = address;
   service.protocol = protocol;
-  service.mode = &core::FullNat();
+  service.mode = mode;
   service.local_addresses = {address.address.is_v4() ? kLocal4 : kLocal6};
   for (uint8_t i = 0; i < backend_count; ++i)
     service.backends.push_back({.endpoint = address.address.is_v4() ? Backend4(i) : Backend6(i),
@@ -99,7 +99,8 @@ void Box::Compile() {
     service.scheduler = core::FindSchedulerKind(scheduler)->make(service.backends);
     (*index)[{service.address, service.protocol}] = slot;
     own->insert(service.address.address);
-    own->insert(service.local_addresses.begin(), service.local_addresses.end());
+    for (const auto& local : {service.local_addresses.v4, service.local_addresses.v6})
+      own->insert(local.begin(), local.end());
     snapshot.services.push_back(std::make_shared<core::Service>(service));
   }
   snapshot.index = std::move(index);
@@ -155,7 +156,7 @@ void Box::CheckForwarded(const Bytes& in, const Outcome& out) const {
   const Seen before = Dissect(in);
   if (before.trouble.empty()) {
     EXPECT_EQ(out.seen.trouble, "");
-    EXPECT_EQ(out.seen.ttl + 1, before.ttl);
+    EXPECT_EQ(out.seen.ttl + (mode == &core::Direct() ? 0 : 1), before.ttl);
     EXPECT_EQ(out.seen.dscp_and_ecn, before.dscp_and_ecn);
     EXPECT_TRUE(IsPayloadOf(out.seen.payload, before));
     EXPECT_EQ(out.seen.flags, before.flags);

@@ -44,6 +44,7 @@ class Box {
   explicit Box(const Options& options);
 
   // --- configuration: alter, then Compile() ---
+  const core::ForwardingMode* mode = &core::FullNat();  // of services that are added
   core::NetworkDescription routes;
   std::vector<core::PortInfo> ports;
   std::vector<core::Service> services;  // slots follow their order

@@ -374,7 +374,7 @@ TEST_P(Reopen, PortsRunOut) {
   // Another local address has ports of its own.
   const net::IpAddress other =
       family.client.address.is_v4() ? Address("10.0.2.101") : Address("fd00:2::101");
-  crowded.service(family.vip, net::L4Protocol::kTcp).local_addresses.push_back(other);
+  crowded.service(family.vip, net::L4Protocol::kTcp).local_addresses.Add(other);
   crowded.Compile();
   EXPECT_EQ(connection.FromClient(kTcpSyn).seen.source.address, other);
 }

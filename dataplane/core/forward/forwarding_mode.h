@@ -3,10 +3,10 @@
 // ForwardingMode: one row of the table of jobs that a balancer does. A mode opens sessions and
 // rewrites their packets; everything else (finding the session, states, timers, counters, next hop,
 // link layer) is the pipeline's and the same for all. Modes are stateless: one constant object
-// each.
+// each. What a flow's packets need beyond that, Open says in FlowFlags.
 //
-// To add one: a file in this folder with a class and its accessor, one row in registry.cc, and its
-// number in proto/model.proto.
+// To add one: a file in this folder with a class and its accessor, its rows in registry.cc and
+// meson.build, and its row, with what it asks of a service, in proto/model.proto.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "core/snapshot.h"
 #include "core/worker_state.h"
 #include "net/parser.h"
+#include "net/result.h"
 
 namespace steelyard::core {
 
@@ -36,6 +37,12 @@ class ForwardingMode {
   virtual ~ForwardingMode() = default;
   virtual std::string_view name() const = 0;  // as in YAML, CLI and API
 
+  // Whether backends answer clients directly, so that only the clients' packets pass the box.
+  virtual bool is_one_way() const { return false; }
+
+  // Whether sessions of the service can go to the backend; asked when they are compiled.
+  virtual net::Status Check(const Service& service, const Backend& backend) const = 0;
+
   // Opens a session for the client's packet (not touched yet) towards the chosen backend, or says
   // why not.
   using OpenOutcome = std::variant<SessionId, net::Verdict>;
@@ -48,12 +55,22 @@ class ForwardingMode {
   virtual void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                        net::ParsedPacket& parsed, net::Packet& packet) const = 0;
 
+  // Bytes that Rewrite is going to add to this packet of the flow; asked where a flag says that
+  // there may be any (kFlowGrows, kFlowProxyHeaderPending).
+  virtual uint16_t AddedBytes(const PacketContext& context, FlowRef flow,
+                              const net::ParsedPacket& parsed, const net::Packet& packet) const;
+
   // The most that Rewrite adds to a packet of the flow, as things stand: an MTU that is told to its
   // sender is that much smaller.
-  virtual uint8_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const = 0;
+  virtual uint16_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const;
+
+  // An ICMP error about a packet of the flow's other direction travels on with the flow. NAT modes
+  // translate it and what it quotes.
+  virtual void RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                                net::ParsedPacket& parsed, net::Packet& packet) const;
 
   // Whom the packets of the flow go to next, as far as layer 3 is concerned.
-  virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const = 0;
+  virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const;
 
   uint8_t index() const;
 };
@@ -63,5 +80,7 @@ std::span<const ForwardingMode* const> ForwardingModes();
 const ForwardingMode* FindForwardingMode(std::string_view name);
 
 const ForwardingMode& FullNat();
+const ForwardingMode& Dnat();
+const ForwardingMode& Direct();
 
 }  // namespace steelyard::core

@@ -8,10 +8,9 @@
 // sequence number from a clock of the box (RFC 6528's, rising over all uses of one tuple, as RFC
 // 6191 asks), and its timestamps, where there are any, are shifted onto one clock of the box (RFC
 // 7323 section 5, PAWS).
-#include <algorithm>
-
 #include "core/forward/forwarding_mode.h"
 #include "core/forward/local_port.h"
+#include "core/forward/mss_clamp.h"
 #include "core/forward/proxy_protocol.h"
 #include "core/forward/tcp_adjust.h"
 #include "core/forward/translate.h"
@@ -25,8 +24,9 @@ using net::HeaderAt;
 using net::Packet;
 using net::ParsedPacket;
 
-// RFC 6528: a clock plus a secret function of the tuple. One step in 64 ns, not the RFC's 4 µs: an upload
-// of more than 250 kB/s would overtake that one. It wraps after 275 s, long after a TIME-WAIT.
+// RFC 6528: a clock plus a secret function of the tuple. One step in 64 ns, not the RFC's 4 µs: an
+// upload of more than 250 kB/s would overtake that one. It wraps after 275 s, long after a
+// TIME-WAIT.
 uint32_t InitialSequence(const PacketContext& context, const net::FlowKey& tuple) {
   const uint64_t unix_ns = context.now_ns + context.snapshot.unix_epoch_offset_ns;
   const uint64_t tuple_hash = KeyHash(tuple, context.sessions.secret());
@@ -58,15 +58,6 @@ void SetClocks(const PacketContext& context, SessionId session, const net::FlowK
 
 const Service* ServiceOf(const PacketContext& context, FlowRef flow) {
   return context.snapshot.service(context.sessions.record(SessionOf(flow)).service_slot);
-}
-
-uint16_t MaxSegmentBytes(const PacketContext& context, const NextHop& next_hop,
-                         const ParsedPacket& parsed) {
-  const uint16_t mtu = std::min(context.snapshot.ports[context.in_port].mtu, next_hop.mtu);
-  const size_t headers =
-      sizeof(net::TcpHeader) +
-      (parsed.family == Family::kIpv4 ? sizeof(net::Ipv4Header) : sizeof(net::Ipv6Header));
-  return static_cast<uint16_t>(mtu - headers);
 }
 
 // The option as it goes on the wire; returns its length.
@@ -102,7 +93,7 @@ ChecksumDelta AddToa(const PacketContext& context, FlowRef flow, const NextHop& 
   return InsertTcpOption(option, bytes, parsed, packet);
 }
 
-uint8_t AddedBytes(const SessionTable& sessions, FlowRef flow) {
+uint8_t ClientAddressBytes(const SessionTable& sessions, FlowRef flow) {
   if (DirectionOf(flow) == Direction::kReverse) return 0;
   const uint8_t flags = sessions.state(flow).flags;
   const net::Family family = sessions.Describe(flow).key.source.address.family();
@@ -137,9 +128,9 @@ ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, cons
   FlowState& state = context.sessions.state(flow);
   ChecksumDelta changes;
   if (parsed.tcp_flags & net::kTcpSyn) {
-    const auto max_segment_bytes = MaxSegmentBytes(context, next_hop, parsed) -
-                                   AddedBytes(context.sessions, OtherDirection(flow));
-    changes.Add(ClampMss(static_cast<uint16_t>(max_segment_bytes), parsed, packet));
+    const uint8_t reserved_bytes = ClientAddressBytes(context.sessions, OtherDirection(flow));
+    changes.Add(
+        ClampMss(MaxSegmentBytes(context, next_hop, parsed, reserved_bytes), parsed, packet));
   }
   const bool near_header = (state.flags & kFlowProxyHeaderPending) ||
                            (parsed.sack_offset != 0 && (state.flags & kFlowProxyHeader));
@@ -159,10 +150,19 @@ class FullNatMode : public ForwardingMode {
  public:
   std::string_view name() const override { return "full_nat"; }
 
+  net::Status Check(const Service& service, const Backend& backend) const override {
+    if (backend.endpoint.address.family() != service.address.address.family())
+      return net::Error{"full NAT needs backends of the service's address family"};
+    if (service.local_addresses.of(backend.endpoint.address.family()).empty())
+      return net::Error{"full NAT needs a local address of the backend's family"};
+    return net::Ok{};
+  }
+
   OpenOutcome Open(const PacketContext& context, const Service& service, const Backend& backend,
                    const Packet& packet, const ParsedPacket& parsed) const override {
     const auto local =
-        ChooseLocalEndpoint(context, service.local_addresses, backend.endpoint, service.protocol);
+        ChooseLocalEndpoint(context, service.local_addresses.of(backend.endpoint.address.family()),
+                            backend.endpoint, service.protocol);
     if (!local) return net::Verdict::kLocalPortsExhausted;
     const net::FlowKey client_flow = parsed.key();
     const net::FlowKey backend_flow(*local, backend.endpoint, service.protocol);
@@ -194,12 +194,14 @@ class FullNatMode : public ForwardingMode {
     TranslatePacket(context.sessions, flow, parsed, packet, changes);
   }
 
-  uint8_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
-    return AddedBytes(sessions, flow);
+  uint16_t AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,
+                      const Packet& packet) const override {
+    if ((context.sessions.state(flow).flags & kFlowProxyHeaderPending) == 0) return 0;
+    return ProxyHeaderBytesOn(context.sessions, flow, parsed, packet);
   }
 
-  net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const override {
-    return sessions.Describe(flow).rewrite.destination.address;
+  uint16_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
+    return ClientAddressBytes(sessions, flow);
   }
 };
 

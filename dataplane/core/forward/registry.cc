@@ -2,11 +2,12 @@
 #include <array>
 
 #include "core/forward/forwarding_mode.h"
+#include "core/icmp_error.h"
 
 namespace steelyard::core {
 
 std::span<const ForwardingMode* const> ForwardingModes() {
-  static const std::array kModes = {&FullNat()};
+  static const std::array kModes = {&FullNat(), &Dnat(), &Direct()};
   return kModes;
 }
 
@@ -20,6 +21,27 @@ uint8_t ForwardingMode::index() const {
   uint8_t index = 0;
   while (ForwardingModes()[index] != this) ++index;
   return index;
+}
+
+// --- what modes do unless they say otherwise ---------------------------------------------------
+
+uint16_t ForwardingMode::AddedBytes(const PacketContext&, FlowRef, const net::ParsedPacket&,
+                                    const net::Packet&) const {
+  return 0;
+}
+
+uint16_t ForwardingMode::MostAddedBytes(const SessionTable&, FlowRef) const {
+  return 0;
+}
+
+void ForwardingMode::RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop&,
+                                      net::ParsedPacket& parsed, net::Packet& packet) const {
+  TranslateIcmpError(context.sessions, flow, MostAddedBytes(context.sessions, OtherDirection(flow)),
+                     parsed, packet);
+}
+
+net::IpAddress ForwardingMode::Receiver(const SessionTable& sessions, FlowRef flow) const {
+  return sessions.Describe(flow).rewrite.destination.address;
 }
 
 }  // namespace steelyard::core

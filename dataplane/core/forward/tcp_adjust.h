@@ -36,4 +36,12 @@ net::ChecksumDelta HideSequenceNumbers(uint32_t first, uint32_t hidden,
 net::ChecksumDelta BlankTcpOptions(uint8_t kind, const net::ParsedPacket& parsed,
                                    net::Packet& packet);
 
+// For a mode that changes nothing else under the checksum.
+inline void ApplyToTcpChecksum(net::ChecksumDelta changes, const net::ParsedPacket& parsed,
+                               net::Packet& packet) {
+  if (changes.folded() == 0) return;
+  auto& tcp = net::HeaderAt<net::TcpHeader>(packet, parsed.l4_offset);
+  tcp.checksum = changes.ApplyTo(tcp.checksum);
+}
+
 }  // namespace steelyard::core

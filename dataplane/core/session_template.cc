@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/session_template.h"
+
+namespace steelyard::core {
+
+SessionId OpenTemplate(const PacketContext& context, ServiceSlot service_slot,
+                       const SessionTable::Flow& forward, const SessionTable::Flow& reverse) {
+  const SessionId opened = context.sessions.Insert(forward, reverse, SessionKind::kTemplate);
+  if (opened == kNoSession) return kNoSession;
+  SessionRecord& record = context.sessions.record(opened);
+  record.service_slot = service_slot;
+  record.created_ms = context.now_ms;
+  for (const Direction direction : {Direction::kForward, Direction::kReverse})
+    context.sessions.state(RefOf(opened, direction)).last_seen_ms = context.now_ms;
+  const Service* service = context.snapshot.service(service_slot);
+  context.sessions.timers().Arm(opened,
+                                context.now_ms + (service ? service->template_timeout_ms : 0));
+  context.worker.counters.templates_created.Add(1);
+  return opened;
+}
+
+void AttachToTemplate(SessionTable& sessions, SessionId session, SessionId session_template) {
+  sessions.record(session).parent_template = session_template + 1;
+  ++sessions.record(session_template).child_count;
+}
+
+}  // namespace steelyard::core
