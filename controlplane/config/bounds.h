@@ -32,7 +32,11 @@ inline constexpr Range kHealthThresholdRange{1, 100};
 inline constexpr Range kHttpStatusRange{100, 599};
 inline constexpr Range kToaKindRange{6, 255};  // minus those that TCP itself uses: validate.cc
 
+inline constexpr Range kTtlRange{1, 255};
+
 inline constexpr uint32_t kDefaultWeight = 1;
+inline constexpr uint32_t kDefaultGuePort = 6080;  // IANA's
+inline constexpr uint32_t kDefaultTunnelTtl = 64;
 inline constexpr uint32_t kDefaultToaKind = 254;  // RFC 4727: for experiments
 inline constexpr uint64_t kDefaultTcpSynSentMs = 5'000;
 inline constexpr uint64_t kDefaultTcpSynReceivedMs = 10'000;

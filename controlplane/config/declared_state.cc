@@ -13,6 +13,7 @@ const FieldTable<v1::Backend> kBackend = {
     {"port", kRequired, Number(&v1::Backend::set_port, kPortRange)},
     {"weight", kOptional, Number(&v1::Backend::set_weight, kWeightRange)},
     {"admin_state", kOptional, Enum(&v1::Backend::set_admin_state)},
+    {"encapsulation", kOptional, Enum(&v1::Backend::set_encapsulation)},
     {"priority", kOptional, Number(&v1::Backend::set_priority, kPriorityRange)},
     {"max_sessions", kOptional, Number(&v1::Backend::set_max_sessions, kMaxSessionsRange)},
 };
@@ -50,6 +51,13 @@ const FieldTable<v1::HealthCheck> kHealthCheck = {
      Number(&v1::HealthCheck::set_http_expected_status, kHttpStatusRange)},
 };
 
+const FieldTable<v1::Tunnel> kTunnel = {
+    {"encapsulation", kOptional, Enum(&v1::Tunnel::set_encapsulation)},
+    {"gue_port", kOptional, Number(&v1::Tunnel::set_gue_port, kPortRange)},
+    {"ttl", kOptional, Number(&v1::Tunnel::set_ttl, kTtlRange)},
+    {"source_prefixes", kOptional, TextList(&v1::Tunnel::mutable_source_prefixes)},
+};
+
 const FieldTable<v1::Service> kService = {
     {"name", kRequired, Text(&v1::Service::mutable_name)},
     {"address", kRequired, Text(&v1::Service::mutable_address)},
@@ -62,6 +70,7 @@ const FieldTable<v1::Service> kService = {
     {"timeouts", kOptional, Nested(&v1::Service::mutable_timeouts, kTimeouts)},
     {"health_check", kOptional, Nested(&v1::Service::mutable_health_check, kHealthCheck)},
     {"max_sessions", kOptional, Number(&v1::Service::set_max_sessions, kMaxSessionsRange)},
+    {"tunnel", kOptional, Nested(&v1::Service::mutable_tunnel, kTunnel)},
     {"clamp_mss", kOptional, Bool(&v1::Service::set_clamp_mss)},
     {"backends", kRequired, NestedList(&v1::Service::mutable_backends, kBackend)},
 };

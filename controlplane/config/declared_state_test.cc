@@ -32,6 +32,17 @@ services:
     clamp_mss: true
 )";
 
+// What belongs to another mode than the one above.
+constexpr char kOfTunnels[] = R"(services:
+  - name: web
+    address: 10.0.1.10
+    port: 80
+    protocol: tcp
+    mode: tunnel
+    tunnel: {encapsulation: gue, gue_port: 6081, ttl: 63, source_prefixes: [10.0.2.64/26]}
+    backends: [{address: 10.0.2.11, port: 80, encapsulation: ipip}]
+)";
+
 std::string Faults(const std::string& yaml) {
   return FormatFaults("f", ParseDeclaredState(yaml).faults);
 }
@@ -65,8 +76,14 @@ void ExpectEveryFieldSet(const google::protobuf::Message& message) {
 }
 
 TEST(DeclaredState, EveryFieldOfTheSchemaCanBeDeclared) {
-  const DeclaredState declared = ParseDeclaredState(kWhole);
+  DeclaredState declared = ParseDeclaredState(kWhole);
+  const DeclaredState of_tunnels = ParseDeclaredState(kOfTunnels);
   ASSERT_EQ(FormatFaults("f", declared.faults), "");
+  ASSERT_EQ(FormatFaults("f", of_tunnels.faults), "");
+  v1::Service& service = *declared.state.mutable_services(0);
+  *service.mutable_tunnel() = of_tunnels.state.services(0).tunnel();
+  service.mutable_backends(0)->set_encapsulation(
+      of_tunnels.state.services(0).backends(0).encapsulation());
   ExpectEveryFieldSet(declared.state);
 }
 
@@ -243,9 +260,11 @@ TEST(DeclaredState, AllFaultsAtOnceAndInOrder) {
 }
 
 TEST(DeclaredState, WholeFileIsValid) {
-  DeclaredState declared = ParseDeclaredState(kWhole);
-  ValidateDeclaredState(declared);
-  EXPECT_EQ(FormatFaults("f", declared.faults), "");
+  for (const char* yaml : {kWhole, kOfTunnels}) {
+    DeclaredState declared = ParseDeclaredState(yaml);
+    ValidateDeclaredState(declared);
+    EXPECT_EQ(FormatFaults("f", declared.faults), "");
+  }
 }
 
 // Whatever the bytes: it comes back, and a fault stands inside the file.

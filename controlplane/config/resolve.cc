@@ -52,6 +52,13 @@ void ResolveHealthCheck(v1::HealthCheck& message) {
   if (message.type() == M::TYPE_HTTP && message.http_path().empty()) message.set_http_path("/");
 }
 
+void ResolveTunnel(v1::Tunnel& message) {
+  using M = v1::Tunnel;
+  Default(message, &M::encapsulation, &M::set_encapsulation, M::ENCAPSULATION_IPIP);
+  Default(message, &M::gue_port, &M::set_gue_port, kDefaultGuePort);
+  Default(message, &M::ttl, &M::set_ttl, kDefaultTunnelTtl);
+}
+
 void ResolveBackend(v1::Backend& message) {
   using M = v1::Backend;
   Canonicalize(*message.mutable_address());
@@ -74,6 +81,11 @@ v1::Service ResolveService(const v1::DesiredState& state, const v1::Service& ser
   ResolveTimeouts(*resolved.mutable_timeouts());
   if (resolved.has_health_check()) ResolveHealthCheck(*resolved.mutable_health_check());
   for (v1::Backend& backend : *resolved.mutable_backends()) ResolveBackend(backend);
+  if (!RulesOf(resolved.mode()).encapsulates()) return resolved;
+  ResolveTunnel(*resolved.mutable_tunnel());
+  for (v1::Backend& backend : *resolved.mutable_backends())
+    Default(backend, &v1::Backend::encapsulation, &v1::Backend::set_encapsulation,
+            resolved.tunnel().encapsulation());
   return resolved;
 }
 

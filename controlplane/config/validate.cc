@@ -72,6 +72,7 @@ class Validator {
     CheckLocalAddresses(path + ".local_addresses", service.local_addresses());
     CheckBackends(path, resolved);
     CheckLocalAddressFamilies(path, resolved);
+    CheckTunnel(path, service, resolved);
     CheckClientAddress(path + ".client_address", service, resolved);
     CheckTimeouts(path + ".timeouts", resolved.timeouts());
     if (service.has_health_check())
@@ -217,6 +218,8 @@ class Validator {
   void CheckLocalAddressFamilies(const std::string& path, const v1::Service& resolved) {
     if (!RulesOf(resolved.mode()).uses_local_addresses()) return;
     std::set<net::Family> present, needed;
+    for (const std::string& text : resolved.tunnel().source_prefixes())
+      if (const auto prefix = net::ParsePrefix(text)) present.insert(prefix->address.family());
     for (const std::string& text : resolved.local_addresses())
       if (const auto address = net::ParseIpAddress(text)) present.insert(address->family());
     for (const v1::Backend& backend : resolved.backends())
@@ -227,6 +230,39 @@ class Validator {
         Add(path + ".local_addresses", WordOf(resolved.mode()) + " to " +
                                            std::string(FamilyName(family)) +
                                            " backends needs a local address of that family");
+  }
+
+  void CheckTunnel(const std::string& path, const v1::Service& service,
+                   const v1::Service& resolved) {
+    const v1::ModeRules& rules = RulesOf(resolved.mode());
+    const std::string message = "belongs to mode tunnel";
+    if (!rules.encapsulates() && service.has_tunnel()) Add(path + ".tunnel", message);
+    for (int i = 0; i < resolved.backends_size(); ++i) {
+      const std::string backend_path = Item(path + ".backends", i) + ".encapsulation";
+      const v1::Tunnel::Encapsulation encapsulation = resolved.backends(i).encapsulation();
+      if (rules.encapsulates())
+        CheckEnum(backend_path, encapsulation);
+      else if (encapsulation != v1::Tunnel::ENCAPSULATION_UNSPECIFIED)
+        Add(backend_path, message);
+    }
+    if (!rules.encapsulates()) return;
+    CheckEnum(path + ".tunnel.encapsulation", resolved.tunnel().encapsulation());
+    CheckRange(path + ".tunnel.gue_port", resolved.tunnel().gue_port(), kPortRange);
+    CheckRange(path + ".tunnel.ttl", resolved.tunnel().ttl(), kTtlRange);
+    CheckSourcePrefixes(path + ".tunnel.source_prefixes", resolved.tunnel().source_prefixes());
+  }
+
+  void CheckSourcePrefixes(const std::string& path, const Addresses& texts) {
+    std::set<net::Family> seen;
+    for (int i = 0; i < texts.size(); ++i) {
+      const net::Result<net::Prefix> prefix = net::ParsePrefix(texts[i]);
+      if (!prefix)
+        Add(Item(path, i), prefix.error().message);
+      else if (!prefix->address.IsUnicastHost() || IsLinkLocalIpv6(prefix->address))
+        Add(Item(path, i), texts[i] + " is no prefix of routed addresses of hosts");
+      else if (!seen.insert(prefix->address.family()).second)
+        Add(Item(path, i), "a second prefix of one family");
+    }
   }
 
   void CheckClientAddress(const std::string& path, const v1::Service& service,

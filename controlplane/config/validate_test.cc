@@ -81,7 +81,7 @@ const BadState kBadStates[] = {
     {"unknown protocol", [](S s) { Web(s).set_protocol(static_cast<v1::Protocol>(132)); },
      "services[0].protocol: 132 is not one of tcp, udp\n"},
     {"unknown mode", [](S s) { Web(s).set_mode(static_cast<v1::ForwardingMode>(99)); },
-     "services[0].mode: 99 is not one of full_nat, dnat, direct\n"},
+     "services[0].mode: 99 is not one of full_nat, dnat, tunnel, direct\n"},
     {"unknown scheduler", [](S s) { Web(s).set_scheduler(static_cast<v1::Scheduler>(9)); },
      "services[0].scheduler: 9 is not one of weighted_round_robin, weighted_least_connections, "
      "maglev, round_robin, least_connections, source_hash\n"},
@@ -117,7 +117,37 @@ const BadState kBadStates[] = {
        Web(s).set_mode(v1::FORWARDING_MODE_DNAT);
        Client(s).set_carrier(v1::ClientAddress::CARRIER_TOA);
      },
-     "services[0].client_address.carrier: dnat shows backends the client itself: nothing to carry\n"},
+     "services[0].client_address.carrier: dnat shows backends the client itself: nothing to "
+     "carry\n"},
+    {"tunnel of another mode",
+     [](S s) {
+       Web(s).mutable_tunnel()->set_gue_port(6081);
+       First(s).set_encapsulation(v1::Tunnel::ENCAPSULATION_GUE);
+     },
+     "services[0].tunnel: belongs to mode tunnel\n"
+     "services[0].backends[0].encapsulation: belongs to mode tunnel\n"},
+    {"tunnel with values out of range",
+     [](S s) {
+       Web(s).set_mode(v1::FORWARDING_MODE_TUNNEL);
+       Web(s).mutable_tunnel()->set_gue_port(65536);
+       Web(s).mutable_tunnel()->set_ttl(256);
+       for (const char* prefix : {"10.0.2.64/26", "10.0.2.65/26", "10.0.3.0/24", "224.0.0.0/8"})
+         Web(s).mutable_tunnel()->add_source_prefixes(prefix);
+     },
+     "services[0].tunnel.gue_port: 65536 is not within 1 to 65535\n"
+     "services[0].tunnel.ttl: 256 is not within 1 to 255\n"
+     "services[0].tunnel.source_prefixes[1]: '10.0.2.65/26' is not a prefix: bits behind its "
+     "length are set\n"
+     "services[0].tunnel.source_prefixes[2]: a second prefix of one family\n"
+     "services[0].tunnel.source_prefixes[3]: 224.0.0.0/8 is no prefix of routed addresses of "
+     "hosts\n"},
+    {"tunnel to IPv6 backends without a source",
+     [](S s) {
+       Web(s).set_mode(v1::FORWARDING_MODE_TUNNEL);
+       Web(s).add_local_addresses("10.0.2.100");
+       First(s).set_address("fd00:2::11");
+     },
+     "services[0].local_addresses: tunnel to IPv6 backends needs a local address of that family\n"},
     {"weight too large", [](S s) { First(s).set_weight(65536); },
      "services[0].backends[0].weight: 65536 is not within 0 to 65535\n"},
     {"priority too large", [](S s) { First(s).set_priority(65536); },
@@ -256,8 +286,7 @@ TEST(Validate, DirectBackendsMustBeConnected) {
 TEST(Validate, OnlyFullNatNeedsLocalAddresses) {
   v1::DesiredState state = GoodState();
   state.clear_local_addresses();
-  for (v1::Service& service : *state.mutable_services())
-    service.set_mode(v1::FORWARDING_MODE_DNAT);
+  for (v1::Service& service : *state.mutable_services()) service.set_mode(v1::FORWARDING_MODE_DNAT);
   EXPECT_EQ(Text(Validate(state)), "");
 }
 

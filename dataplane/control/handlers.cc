@@ -248,8 +248,14 @@ void Handlers::Fill(const SessionView& view, uint32_t worker, v1::Session& out) 
     out.set_service(service->name);
   proto::FromEndpoint(client_flow.source, *out.mutable_client());
   proto::FromEndpoint(client_flow.destination, *out.mutable_virtual_());
-  proto::FromEndpoint(backend_flow.source, *out.mutable_local());
-  proto::FromEndpoint(backend_flow.destination, *out.mutable_backend());
+  if (view.to_backend.flags & core::kFlowOneWay) {
+    // Nothing is borrowed, and the port that a tunnel goes to is not the backend's.
+    proto::FromEndpoint({backend_flow.destination.address, client_flow.destination.port},
+                        *out.mutable_backend());
+  } else {
+    proto::FromEndpoint(backend_flow.source, *out.mutable_local());
+    proto::FromEndpoint(backend_flow.destination, *out.mutable_backend());
+  }
   out.set_state(std::string(core::ToString(view.to_backend.tcp_state)));
   out.set_idle_ms(view.idle_ms);
   out.set_age_ms(view.age_ms);

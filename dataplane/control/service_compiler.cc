@@ -79,6 +79,18 @@ uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
   return (max_sessions - 1) / workers + 1;
 }
 
+core::TunnelOptions CompileTunnel(const v1::Tunnel& message, const std::string& path) {
+  core::TunnelOptions options;
+  options.gue_port = Require(proto::ToPort(message.gue_port()), path + ".gue_port");
+  if (message.ttl() == 0 || message.ttl() > 255) Refuse(path + ".ttl", "must be within 1 to 255");
+  options.ttl = static_cast<uint8_t>(message.ttl());
+  for (int i = 0; i < message.source_prefixes_size(); ++i)
+    options.source_prefixes.push_back(
+        Require(net::ParsePrefix(message.source_prefixes(i)),
+                path + ".source_prefixes[" + std::to_string(i) + "]"));
+  return options;
+}
+
 core::Backend CompileBackend(const std::string& service, const v1::Backend& message,
                              const std::string& path, const CompileContext& context) {
   const std::string name = BackendName(service, message.address(), message.port());
@@ -91,6 +103,9 @@ core::Backend CompileBackend(const std::string& service, const v1::Backend& mess
       healthy && message.admin_state() == v1::ADMIN_STATE_ENABLED && message.weight() > 0;
   backend.keeps_sessions =
       health != v1::HEALTH_DOWN && message.admin_state() != v1::ADMIN_STATE_DISABLED;
+  backend.encapsulation = message.encapsulation() == v1::Tunnel::ENCAPSULATION_GUE
+                              ? core::Encapsulation::kGue
+                              : core::Encapsulation::kIpip;
   backend.slot = context.backend_slot(name);
   backend.max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
   return backend;
@@ -130,12 +145,12 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
   if (service->mode == nullptr) Refuse(path + ".mode", "unknown forwarding mode");
 
   for (int i = 0; i < message.local_addresses_size(); ++i)
-    service->local_addresses.Add(
-        Require(net::ParseIpAddress(message.local_addresses(i)),
-                path + ".local_addresses[" + std::to_string(i) + "]"));
+    service->local_addresses.Add(Require(net::ParseIpAddress(message.local_addresses(i)),
+                                         path + ".local_addresses[" + std::to_string(i) + "]"));
   service->client_address =
       CompileClientAddress(message.client_address(), path + ".client_address");
   service->clamp_mss = message.clamp_mss();
+  if (message.has_tunnel()) service->tunnel = CompileTunnel(message.tunnel(), path + ".tunnel");
   service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
   service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
 

@@ -86,6 +86,8 @@ Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint3
       return FinishFlow(context, burst, i);
     case PacketClass::kIcmpError:
       return FinishIcmpError(context, burst, i);
+    case PacketClass::kTunnelError:
+      return FinishTunnelError(context, burst.packet[i], parsed, 0);
     case PacketClass::kFragment:
       return context.snapshot.own_addresses->contains(parsed.key().destination.address)
                  ? Verdict::kFragment
@@ -196,7 +198,9 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
     return bytes <= next_hop.mtu;
   const uint16_t added_bytes =
       ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed, packet);
-  return bytes + added_bytes <= next_hop.mtu && added_bytes <= packet.headroom;
+  const uint16_t mtu =
+      std::min(next_hop.mtu, worker_.path_mtus.Of(state.backend_slot, context.now_ms));
+  return bytes + added_bytes <= mtu && added_bytes <= packet.headroom;
 }
 
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
@@ -378,10 +382,44 @@ void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget
 
 // --- ICMP errors, looking ----------------------------------------------------------------------
 
+namespace {
+
+constexpr size_t kGueHeadersBytes = 8 + 4;
+
+// The MTU that the error tells; 0: none.
+uint16_t PathMtuIn(const ParsedPacket& parsed, const net::Packet& packet) {
+  const auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
+  const bool tells = parsed.family == net::Family::kIpv4
+                         ? icmp.type == net::kIcmpv4DestinationUnreachable &&
+                               icmp.code == net::kIcmpv4CodeFragmentationNeeded
+                         : icmp.type == net::kIcmpv6PacketTooBig;
+  return tells ? icmp.mtu.value() : uint16_t{0};
+}
+
+}  // namespace
+
+// About a tunnel packet of ours. Whoever sent what is inside learns from the next packet that does
+// not fit (RFC 4459 section 3.2): not every router quotes enough to tell it now.
+Verdict Pipeline::FinishTunnelError(const PacketContext& context, const net::Packet& packet,
+                                    const ParsedPacket& parsed, size_t inner_offset) {
+  const auto inner = net::QuotedInnerFlow(packet, parsed, inner_offset);
+  const FlowRef flow = inner ? sessions_.Find(*inner) : kNoFlow;
+  if (flow == kNoFlow || (sessions_.state(flow).flags & kFlowGrows) == 0 ||
+      sessions_.Describe(flow).rewrite.destination.address != parsed.key().destination.address)
+    return Verdict::kPunted;
+  if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
+  const uint16_t mtu = PathMtuIn(parsed, packet);
+  if (mtu == 0) return Verdict::kPunted;
+  worker_.path_mtus.Learn(sessions_.state(flow).backend_slot, parsed.family, mtu, context.now_ms);
+  return Verdict::kConsumed;
+}
+
 Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i) {
   ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
+  if (flow == kNoFlow && parsed.protocol() == L4Protocol::kUdp)
+    return FinishTunnelError(context, packet, parsed, kGueHeadersBytes);
   if (flow == kNoFlow) return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
   const FlowState& state = sessions_.state(flow);
@@ -389,6 +427,7 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
+  if (!Fits(context, flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
   if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
     return Verdict::kTtlExceeded;

@@ -63,6 +63,8 @@ class Pipeline {
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
+  net::Verdict FinishTunnelError(const PacketContext& context, const net::Packet& packet,
+                                 const net::ParsedPacket& parsed, size_t inner_offset);
   FlowRef FindAgain(uint32_t i) const;
 
   // Where a new flow goes: the verdict says why nowhere.

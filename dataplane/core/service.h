@@ -34,6 +34,8 @@ inline constexpr uint32_t kMaxBackendsPerService = 65535;
 // in all; flows that fall unevenly on workers are refused before the configured number is reached.
 inline constexpr uint32_t kNoSessionLimit = UINT32_MAX;
 
+enum class Encapsulation : uint8_t { kIpip, kGue };
+
 struct Backend {
   net::Endpoint endpoint;
   uint32_t weight = 0;  // as configured
@@ -44,6 +46,7 @@ struct Backend {
   // else would ever end it); a TCP connection is its endpoints' to end.
   bool keeps_sessions = false;
   BackendSlot slot = 0;
+  Encapsulation encapsulation = Encapsulation::kIpip;
   uint32_t max_sessions_per_worker = kNoSessionLimit;
 };
 
@@ -63,6 +66,14 @@ struct ClientAddress {
   static constexpr uint8_t ToaBytes(net::Family family) {
     return family == net::Family::kIpv4 ? 8 : 20;
   }
+};
+
+struct TunnelOptions {
+  net::Be16 gue_port{6080};  // IANA's for GUE
+  uint8_t ttl = 64;          // of outer headers
+  // Outer sources are taken from the one of the backend's family; from the local addresses where
+  // there is none.
+  std::vector<net::Prefix> source_prefixes;
 };
 
 // Idle timeouts by TCP state; kNone's is UDP's.
@@ -92,6 +103,7 @@ struct Service {
   const ForwardingMode* mode = nullptr;
   std::shared_ptr<const Scheduler> scheduler;
   LocalAddresses local_addresses;
+  TunnelOptions tunnel;
   ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
   uint32_t max_sessions_per_worker = kNoSessionLimit;

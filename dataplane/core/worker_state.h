@@ -13,6 +13,7 @@
 
 #include "core/counter.h"
 #include "core/network.h"
+#include "core/path_mtu.h"
 #include "core/service.h"
 
 namespace steelyard::core {
@@ -74,6 +75,8 @@ struct WorkerState {
   std::vector<ServiceCounters> services;    // by ServiceSlot
   std::vector<uint32_t> scheduler_cursors;  // by ServiceSlot
   MissingNeighbours missing_neighbours;
+  PathMtus path_mtus;
+  uint16_t ip_identification = 0;  // of the next packet of the box's own that may be fragmented
   std::minstd_rand random;  // where to begin the search for a local port
 };
 

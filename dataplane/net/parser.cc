@@ -176,6 +176,12 @@ void ParseQuotedTcpOptions(const Packet& packet, ParsedPacket& parsed) {
 }
 
 // Ports are the first four bytes of both TCP and UDP; RFC 792 promises eight bytes of them.
+template <typename Protocol>
+bool IsTunnel(Protocol protocol) {
+  constexpr uint8_t kIpv4InIp = 4, kIpv6InIp = 41;
+  return static_cast<uint8_t>(protocol) == kIpv4InIp || static_cast<uint8_t>(protocol) == kIpv6InIp;
+}
+
 template <typename Key>
 bool TakeQuotedPorts(const Packet& packet, ParsedPacket& parsed, Key& key) {
   if (key.protocol != L4Protocol::kTcp && key.protocol != L4Protocol::kUdp) return false;
@@ -238,7 +244,10 @@ void ParseIcmp(const Packet& packet, ParsedPacket& parsed) {
   parsed.quoted_l3_offset = parsed.payload_offset;
   const bool quotes_a_flow = parsed.family == Family::kIpv4 ? ParseQuotedIpv4(packet, parsed)
                                                             : ParseQuotedIpv6(packet, parsed);
-  if (quotes_a_flow) parsed.packet_class = PacketClass::kIcmpError;
+  if (quotes_a_flow)
+    parsed.packet_class = PacketClass::kIcmpError;
+  else if (parsed.quoted_l4_offset != 0 && IsTunnel(parsed.protocol()))
+    parsed.packet_class = PacketClass::kTunnelError;
 }
 
 // --- layer 3 -----------------------------------------------------------------------------------
@@ -334,6 +343,26 @@ ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac) {
   else if (ethernet.ether_type == kEtherTypeIpv6)
     ParseIpv6(packet, parsed);
   return parsed;
+}
+
+std::optional<FlowKey> QuotedInnerFlow(const Packet& packet, const ParsedPacket& parsed,
+                                       size_t offset) {
+  const size_t at = parsed.quoted_l4_offset + offset;
+  const size_t available = at < parsed.l3_end ? parsed.l3_end - at : 0;
+  constexpr size_t kPortsBytes = 4;
+  if (available < sizeof(Ipv4Header) + kPortsBytes) return std::nullopt;
+  const auto& v4 = HeaderAt<Ipv4Header>(packet, at);
+  if (v4.version() == 4 && v4.header_bytes() >= sizeof(Ipv4Header) && !v4.is_fragment() &&
+      v4.header_bytes() + kPortsBytes <= available) {
+    const auto& ports = HeaderAt<UdpHeader>(packet, at + v4.header_bytes());
+    return FlowKey(FlowKey4{v4.source, v4.destination, ports.source_port, ports.destination_port,
+                            static_cast<L4Protocol>(v4.protocol)});
+  }
+  const auto& v6 = HeaderAt<Ipv6Header>(packet, at);
+  if (v4.version() != 6 || available < sizeof(Ipv6Header) + kPortsBytes) return std::nullopt;
+  const auto& ports = HeaderAt<UdpHeader>(packet, at + sizeof(Ipv6Header));
+  return FlowKey(FlowKey6{v6.source, v6.destination, ports.source_port, ports.destination_port,
+                          static_cast<L4Protocol>(v6.next_header)});
 }
 
 const uint8_t* TcpOptionWalker::Next() {

@@ -18,11 +18,12 @@
 namespace steelyard::net {
 
 enum class PacketClass : uint8_t {
-  kFlow,       // TCP or UDP, whole: everything below is set
-  kIcmpError,  // quotes a TCP or UDP packet: key is the quoted packet's, quoted_* are set
-  kFragment,   // of a TCP or UDP datagram: only addresses of key are set
-  kOther,      // the kernel's business
-  kMalformed,  // `malformed` names the reason
+  kFlow,         // TCP or UDP, whole: everything below is set
+  kIcmpError,    // quotes a TCP or UDP packet: key is the quoted packet's, quoted_* are set
+  kTunnelError,  // ICMP, quotes an IP packet in another: quoted_* are set, of key only addresses
+  kFragment,     // of a TCP or UDP datagram: only addresses of key are set
+  kOther,        // the kernel's business
+  kMalformed,    // `malformed` names the reason
 };
 
 struct ParsedPacket {
@@ -66,6 +67,12 @@ template <typename Header>
 Header& HeaderAt(const Packet& packet, size_t offset) {
   return *reinterpret_cast<Header*>(packet.data + offset);
 }
+
+// The flow whose packet stands, without extension headers, `offset` bytes into what an ICMP error
+// quotes behind the quoted IP header (8 + 4 for GUE, 0 for IP in IP). Nothing: none, or not enough
+// of it.
+std::optional<FlowKey> QuotedInnerFlow(const Packet& packet, const ParsedPacket& parsed,
+                                       size_t offset);
 
 // Walks a TCP option list that ParsePacket has accepted. Stops at the end-of-options kind.
 class TcpOptionWalker {

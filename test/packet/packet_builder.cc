@@ -320,6 +320,8 @@ void DissectIcmp(Seen& seen) {
 }
 
 void CheckL4Sum(Seen& seen) {
+  constexpr uint8_t kIpv4InIp = 4, kIpv6InIp = 41;
+  if (seen.protocol == kIpv4InIp || seen.protocol == kIpv6InIp) return;
   if (seen.protocol == kUdp && seen.udp_checksum == 0) {
     if (!seen.source.address.is_v4()) seen.trouble = "UDP over IPv6 without checksum";
     return;

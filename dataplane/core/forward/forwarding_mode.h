@@ -82,5 +82,6 @@ const ForwardingMode* FindForwardingMode(std::string_view name);
 const ForwardingMode& FullNat();
 const ForwardingMode& Dnat();
 const ForwardingMode& Direct();
+const ForwardingMode& Tunnel();
 
 }  // namespace steelyard::core
