@@ -17,14 +17,17 @@ def state(*services, local_addresses=LOCAL_IPV4 + LOCAL_IPV6):
 
 
 def service(name, address, backend_addresses, port=80, backend_port=None, protocol="tcp",
-            **settings):
-    """settings: further keys of the service with their values, written as YAML."""
+            backend_settings=None, **settings):
+    """settings: further keys of the service with their values, written as YAML; backend_settings:
+    those of backends by their addresses, as the inside of a YAML map."""
+    backend_settings = backend_settings or {}
     lines = [f"  - name: {name}",
              f'    address: "{address}"',
              f"    port: {port}",
              f"    protocol: {protocol}"]
     lines += [f"    {key}: {value}" for key, value in settings.items()]
     lines.append("    backends:")
-    lines += [f'      - {{address: "{backend}", port: {backend_port or port}}}'
+    lines += [f'      - {{address: "{backend}", port: {backend_port or port}'
+              f'{", " + more if (more := backend_settings.get(backend)) else ""}}}'
               for backend in backend_addresses]
     return "\n".join(lines)
