@@ -21,6 +21,12 @@ import topology as nodes
 from topology import network, services, sweep
 from topology.shell import wait_until
 
+# What a service says of its forwarding mode; full NAT alone needs help to show the client's address.
+MODES = {
+    "full_nat": {"mode": "full_nat", "client_address": "{carrier: toa}"},
+    "dnat": {"mode": "dnat"},
+    "direct": {"mode": "direct"},
+}
 BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", REPOSITORY / "build")).resolve()
 
 
@@ -36,7 +42,7 @@ def main():
     nodes.sweep_leftovers()
     print(nodes.__doc__.split("\n\n", 2)[2].split("\n\nEvery === is")[0], "\n")
     with nodes.Topology(BUILD_DIR, options.port_driver, options.backends) as topology:
-        failures = show(topology)
+        failures = show(topology, options.mode)
         if options.keep:
             topology.keep()
             print_look_around(topology)
@@ -51,6 +57,8 @@ def parse_arguments():
                         help="leave everything running and print how to look around")
     parser.add_argument("--end", nargs="?", const="all", metavar="NUMBER",
                         help="end the demos that --keep left, or the one with this number")
+    parser.add_argument("--mode", choices=MODES, default="full_nat",
+                        help="how the box forwards to the backends (default: %(default)s)")
     parser.add_argument("--port-driver", choices=("af_packet", "af_xdp"), default="af_packet",
                         help="how the dataplane drives the box's veth ports (default: %(default)s)")
     parser.add_argument("--backends", type=int, choices=range(1, 10), default=3, metavar="1-9",
@@ -64,10 +72,12 @@ def leave(number, _frame):
     sys.exit(128 + number)
 
 
-def show(topology):
+def show(topology, mode):
     """Returns the number of requests that went wrong."""
-    topology.attach_toa()
-    apply_services(topology)
+    topology.prepare_for(mode)
+    if "client_address" in MODES[mode]:
+        topology.attach_toa()
+    apply_services(topology, MODES[mode])
     print("Requests from the client's curl:\n")
     failures = 0
     for address, client in ((network.VIP_IPV4, network.CLIENT_IPV4),
@@ -80,15 +90,17 @@ def show(topology):
     return failures
 
 
-def apply_services(topology):
+def apply_services(topology, settings):
     text = services.state(
         services.service("web", network.VIP_IPV4, [b.ipv4 for b in topology.backends],
-                         client_address="{carrier: toa}", health_check=services.HTTP_CHECK),
+                         **settings, health_check=services.HTTP_CHECK),
         services.service("web6", network.VIP_IPV6, [b.ipv6 for b in topology.backends],
-                         client_address="{carrier: toa}", health_check=services.HTTP_CHECK))
+                         **settings, health_check=services.HTTP_CHECK))
     path = topology.box.apply(text)
     print(f"$ steelyardctl apply -f {path}\n{text}")
-    wait_until(topology.box.all_backends_up, "the health checks find every backend up")
+    wait_until(topology.box.all_backends_up,
+               lambda: "the health checks find every backend up:\n"
+                       + topology.box.ctl("backend", "list").stdout, timeout_s=30)
 
 
 def request_came_back_right(topology, address, client, number):

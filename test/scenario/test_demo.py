@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 
+import pytest
 from conftest import BUILD_DIR, TEST_DIR
 
 from topology.shell import run, wait_until
@@ -28,8 +29,9 @@ def start_demo(*arguments):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_demo_shows_every_request_and_leaves_nothing():
-    with start_demo() as demo:
+@pytest.mark.parametrize("mode", ("full_nat", "dnat", "direct"))
+def test_demo_shows_every_request_and_leaves_nothing(mode):
+    with start_demo("--mode", mode) as demo:
         output, _ = demo.communicate(timeout=LIMIT_S)
     assert demo.returncode == 0, output
     assert len(re.findall(r"answered by backend\d.*nginx logged 10\.0\.1\.2  ok", output)) == 6

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ICMP errors find their way back through the translation, and path-MTU discovery works."""
+"""ICMP errors find their way back through the translation. (Path MTUs: test_path_mtu.py.)"""
 
 import socket
 import struct
 
 import pytest
-import traffic
 from topology import network, services
 from topology.shell import wait_until
 
 CLOSED_PORT = 9999
-UPLOAD_BYTES = 3_000_000
-TOA_BYTES = {4: 8, 6: 20}  # the client must leave room for what the box adds
-FAR_VIP = {4: network.FAR_VIP_IPV4, 6: network.FAR_VIP_IPV6}
 IPV4_HEADER, IPV6_HEADER, UDP_HEADER = 20, 40, 8
 ICMP_UNREACHABLE, ICMP_PORT = 3, 3
 ICMPV6_UNREACHABLE, ICMPV6_PORT = 1, 4
@@ -79,23 +75,3 @@ def received_errors(errors, decode):
             return found
         if len(message) >= IPV6_HEADER + UDP_HEADER + 8:
             found.append(decode(message))
-
-
-@pytest.mark.parametrize("family", (4, 6))
-def test_path_mtu_of_an_upload(topology, family):
-    """A narrow link behind the box: its router's error makes the client send smaller segments."""
-    vip = FAR_VIP[family]
-    far = topology.far
-    topology.box.apply(services.state(services.service(
-        "far", vip, [far.ipv4 if family == 4 else far.ipv6])))
-    name = f"upload{family}"
-    content = bytes(range(256)) * (UPLOAD_BYTES // 256)
-    source = topology.directory / name
-    source.write_bytes(content)
-    topology.client.run(["curl", "-sS", "--globoff", "--fail", "--max-time", "20", "-H", "Expect:",
-                         "-T", source, traffic.url(vip, f"/upload/{name}")])
-    stored = far.directory / "upload" / name
-    wait_until(stored.exists, "the upload is stored")
-    assert stored.read_bytes() == content
-    learnt = topology.client.run(["ip", "route", "get", vip]).stdout
-    assert f"mtu {network.NARROW_MTU - TOA_BYTES[family]} " in learnt, learnt

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 
+from servers import DNS_NAME
 from topology import network, services
 from topology.shell import TimedOut, wait_until
 
@@ -37,10 +38,25 @@ def answering_backend(topology, address, port=80):
 
 def logged_client_address(topology, address, port=80):
     """One request; the address that the answering backend's nginx logged for it."""
+    return logged_request(topology, address, port)[1]
+
+
+def logged_request(topology, address, port=80):
+    """One request; the Backend that answered, and the address that its nginx logged for it."""
     request = f"request-{os.getpid()}-{next(_request_numbers)}"
     name = fetch(topology, address, f"/?{request}", port).stdout.split()[0]
     backend = next(backend for backend in topology.every_backend if backend.name == name)
-    return backend.logged_address(request)
+    return backend, backend.logged_address(request)
+
+
+def dns_answer(topology, address, port=53):
+    """One question of the client's dig; the text that the answering server has for DNS_NAME.
+
+    Asked again where there is no answer: a first packet may be lost while a neighbour resolves.
+    """
+    result = topology.client.run(["dig", f"@{address}", "-p", port, "+short", "+tries=3",
+                                  "+time=1", "TXT", DNS_NAME])
+    return result.stdout.strip().strip('"')
 
 
 def wrk(topology, address, requests, connections=16, close=False):

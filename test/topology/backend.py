@@ -108,10 +108,10 @@ class Backend:
             self.toa = None
 
     def own_vips(self, owns):
-        """All VIPs are on the loopback, or none is."""
+        """The VIPs are on the loopback, or they are not."""
         self.namespace.ip("address flush dev lo scope global")
         if owns:
-            network.add_addresses(self.namespace, "lo", network.EVERY_VIP)
+            network.add_addresses(self.namespace, "lo", (network.VIP_IPV4, network.VIP_IPV6))
 
     def end_tunnels(self):
         """From now on: it touches no packet but those of tunnels to this backend."""

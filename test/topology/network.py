@@ -16,9 +16,6 @@ EDGE_CLIENT_SIDE = ("10.0.1.60/24", "fd00:1::60/64")
 EDGE_BACKEND_SIDE = ("10.0.2.60/24", "fd00:2::60/64")
 VIP_IPV4 = "10.0.1.10"
 VIP_IPV6 = "fd00:1::10"
-FAR_VIP_IPV4 = "10.0.1.11"
-FAR_VIP_IPV6 = "fd00:1::11"
-EVERY_VIP = (VIP_IPV4, VIP_IPV6, FAR_VIP_IPV4, FAR_VIP_IPV6)
 LOCAL_IPV4 = ("10.0.2.100", "10.0.2.101")
 LOCAL_IPV6 = ("fd00:2::100", "fd00:2::101")
 ROUTER_BACKEND_SIDE = ("10.0.2.50/24", "fd00:2::50/64")
@@ -152,6 +149,12 @@ def set_default_gateway(namespace, gateway_side):
                        for gateway in gateway_side))
     else:
         namespace.ip("route replace unreachable 0.0.0.0/0", "route replace unreachable ::/0")
+
+
+def forget_path_mtus(*namespaces):
+    for namespace in namespaces:
+        namespace.ip("route flush cache")
+        namespace.run(["ip", "-6", "route", "flush", "cache"])
 
 
 def without_length(address):
