@@ -33,6 +33,7 @@ inline constexpr Range kHttpStatusRange{100, 599};
 inline constexpr Range kToaKindRange{6, 255};  // minus those that TCP itself uses: validate.cc
 
 inline constexpr Range kTtlRange{1, 255};
+inline constexpr Range kNewSessionRateRange{0, 1'000'000'000};  // 0: no limit
 
 inline constexpr uint32_t kDefaultWeight = 1;
 inline constexpr uint32_t kDefaultGuePort = 6080;  // IANA's

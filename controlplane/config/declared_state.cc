@@ -71,6 +71,8 @@ const FieldTable<v1::Service> kService = {
     {"health_check", kOptional, Nested(&v1::Service::mutable_health_check, kHealthCheck)},
     {"max_sessions", kOptional, Number(&v1::Service::set_max_sessions, kMaxSessionsRange)},
     {"tunnel", kOptional, Nested(&v1::Service::mutable_tunnel, kTunnel)},
+    {"max_new_sessions_per_second", kOptional,
+     Number(&v1::Service::set_max_new_sessions_per_second, kNewSessionRateRange)},
     {"clamp_mss", kOptional, Bool(&v1::Service::set_clamp_mss)},
     {"backends", kRequired, NestedList(&v1::Service::mutable_backends, kBackend)},
 };

@@ -40,6 +40,7 @@ constexpr char kOfTunnels[] = R"(services:
     protocol: tcp
     mode: tunnel
     tunnel: {encapsulation: gue, gue_port: 6081, ttl: 63, source_prefixes: [10.0.2.64/26]}
+    max_new_sessions_per_second: 5000
     backends: [{address: 10.0.2.11, port: 80, encapsulation: ipip}]
 )";
 
@@ -82,6 +83,8 @@ TEST(DeclaredState, EveryFieldOfTheSchemaCanBeDeclared) {
   ASSERT_EQ(FormatFaults("f", of_tunnels.faults), "");
   v1::Service& service = *declared.state.mutable_services(0);
   *service.mutable_tunnel() = of_tunnels.state.services(0).tunnel();
+  service.set_max_new_sessions_per_second(
+      of_tunnels.state.services(0).max_new_sessions_per_second());
   service.mutable_backends(0)->set_encapsulation(
       of_tunnels.state.services(0).backends(0).encapsulation());
   ExpectEveryFieldSet(declared.state);

@@ -73,6 +73,7 @@ class Validator {
     CheckBackends(path, resolved);
     CheckLocalAddressFamilies(path, resolved);
     CheckTunnel(path, service, resolved);
+    CheckNewSessionRate(path + ".max_new_sessions_per_second", resolved);
     CheckClientAddress(path + ".client_address", service, resolved);
     CheckTimeouts(path + ".timeouts", resolved.timeouts());
     if (service.has_health_check())
@@ -250,6 +251,12 @@ class Validator {
     CheckRange(path + ".tunnel.gue_port", resolved.tunnel().gue_port(), kPortRange);
     CheckRange(path + ".tunnel.ttl", resolved.tunnel().ttl(), kTtlRange);
     CheckSourcePrefixes(path + ".tunnel.source_prefixes", resolved.tunnel().source_prefixes());
+  }
+
+  void CheckNewSessionRate(const std::string& path, const v1::Service& resolved) {
+    CheckRange(path, resolved.max_new_sessions_per_second(), kNewSessionRateRange);
+    if (resolved.max_new_sessions_per_second() != 0 && !RulesOf(resolved.mode()).is_one_way())
+      Add(path, "belongs to modes tunnel and direct, which can forward without a session");
   }
 
   void CheckSourcePrefixes(const std::string& path, const Addresses& texts) {

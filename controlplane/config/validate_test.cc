@@ -119,6 +119,10 @@ const BadState kBadStates[] = {
      },
      "services[0].client_address.carrier: dnat shows backends the client itself: nothing to "
      "carry\n"},
+    {"rate of new sessions where each packet needs one",
+     [](S s) { Web(s).set_max_new_sessions_per_second(1000); },
+     "services[0].max_new_sessions_per_second: belongs to modes tunnel and direct, which can "
+     "forward without a session\n"},
     {"tunnel of another mode",
      [](S s) {
        Web(s).mutable_tunnel()->set_gue_port(6081);

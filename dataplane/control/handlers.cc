@@ -77,6 +77,7 @@ void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCou
   out.set_sessions_created(counters.sessions_created.value());
   out.set_sessions_active(out.sessions_created() - expired);
   out.set_session_capacity(worker.sessions->capacity().total());
+  out.set_stateless_packets(counters.stateless_packets.value());
   out.set_polls(counters.polls.value());
   out.set_busy_polls(counters.busy_polls.value());
   out.set_snapshot_generation(generation);

@@ -79,6 +79,11 @@ uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
   return (max_sessions - 1) / workers + 1;
 }
 
+uint64_t IntervalOfWorker(uint32_t max_new_sessions_per_second, uint32_t workers) {
+  if (max_new_sessions_per_second == 0) return 0;
+  return 1'000'000'000ull * workers / max_new_sessions_per_second;
+}
+
 core::TunnelOptions CompileTunnel(const v1::Tunnel& message, const std::string& path) {
   core::TunnelOptions options;
   options.gue_port = Require(proto::ToPort(message.gue_port()), path + ".gue_port");
@@ -171,6 +176,13 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
       core::FindSchedulerKind(WordOf(v1::Scheduler_Name(message.scheduler()), "SCHEDULER_"));
   if (scheduler == nullptr) Refuse(path + ".scheduler", "unknown scheduler");
   service->scheduler = scheduler->make(service->backends);
+  if (service->mode->is_one_way()) {
+    const bool is_maglev = message.scheduler() == v1::SCHEDULER_MAGLEV;
+    service->stateless_scheduler =
+        is_maglev ? service->scheduler : core::MakeMaglev(service->backends);
+    service->new_session_interval_ns =
+        IntervalOfWorker(message.max_new_sessions_per_second(), context.workers);
+  }
   return service;
 }
 

@@ -32,6 +32,7 @@ struct alignas(64) WorkerCounters {
   Counter kernel_dropped_packets;   // of those, not sent
   Counter sessions_created;
   Counter sessions_expired;  // removed, whatever the reason
+  Counter stateless_packets;  // forwarded without a session
   Counter templates_created;
   Counter templates_ended;
   Counter polls;

@@ -5,6 +5,7 @@
 
 #include "core/forward/proxy_protocol.h"
 #include "core/icmp_error.h"
+#include "core/token_bucket.h"
 #include "net/checksum.h"
 #include "net/wire.h"
 
@@ -149,6 +150,8 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
   }
   if (flow == kNoFlow) {
     const Opened opened = Open(context, burst.packet[i], parsed_[i]);
+    if (opened.stateless)
+      return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
     if (opened.flow == kNoFlow) return opened.verdict;
     flow = opened.flow;
   }
@@ -250,21 +253,73 @@ bool Pipeline::EnsureNextHop(const PacketContext& context, FlowRef flow, Verdict
       ForwardingModes()[state.forwarding_mode]->Receiver(sessions_, flow);
   const auto flow_hash =
       static_cast<uint32_t>(KeyHash(sessions_.Describe(flow).key, sessions_.secret()));
+  const auto next_hop = FindNextHop(context, receiver, flow_hash, verdict);
+  if (!next_hop) return false;
+  state.next_hop = *next_hop;
+  state.next_hop_generation = context.snapshot.forwarding_generation;
+  return true;
+}
+
+std::optional<uint16_t> Pipeline::FindNextHop(const PacketContext& context,
+                                              const net::IpAddress& receiver, uint32_t flow_hash,
+                                              Verdict& verdict) {
   const Network::Lookup lookup = context.snapshot.network->Find(receiver, flow_hash);
   switch (lookup.outcome) {
     case Network::Outcome::kFound:
-      state.next_hop = lookup.next_hop;
-      state.next_hop_generation = context.snapshot.forwarding_generation;
-      return true;
+      return lookup.next_hop;
     case Network::Outcome::kNoNeighbour:
       worker_.missing_neighbours.Add(lookup.missing);
       verdict = Verdict::kNoNeighbour;
-      return false;
+      return std::nullopt;
     case Network::Outcome::kNoRoute:
       break;
   }
   verdict = Verdict::kNoRoute;
-  return false;
+  return std::nullopt;
+}
+
+// --- without a session -------------------------------------------------------------------------
+
+// A segment in the middle of a connection belongs to one that went on without a session, or whose
+// session is lost.
+bool Pipeline::GoesOnStateless(const PacketContext& context, const Service& service,
+                               const ParsedPacket& parsed) {
+  if (service.protocol == L4Protocol::kTcp && EventOf(parsed.tcp_flags) != TcpEvent::kSyn)
+    return true;
+  if (service.new_session_interval_ns == 0) return false;
+  constexpr uint64_t kBurstNs = 100'000'000;  // of new sessions at the full rate
+  return !TokenBucket::TakeFrom(
+      worker_.new_session_buckets[service.slot], service.new_session_interval_ns,
+      std::max(kBurstNs, service.new_session_interval_ns), context.now_ns);
+}
+
+Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& service,
+                                   const net::FlowKey& client_flow, Burst& burst, uint32_t i) {
+  ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
+  uint32_t cursor = 0;
+  const uint32_t chosen = service.stateless_scheduler->Choose(
+      {client_flow, service.backends, worker_.backends, cursor});
+  if (chosen == kNoBackend) return Verdict::kNoBackend;
+  const Backend& backend = service.backends[chosen];
+  Verdict verdict = Verdict::kForwarded;
+  const auto flow_hash = static_cast<uint32_t>(KeyHash(client_flow, sessions_.secret()));
+  const auto next_hop_index = FindNextHop(context, backend.endpoint.address, flow_hash, verdict);
+  if (!next_hop_index) return verdict;
+  const NextHop& next_hop = context.snapshot.network->next_hop(*next_hop_index);
+  const uint16_t added_bytes = service.mode->StatelessAddedBytes(backend);
+  const uint16_t mtu = std::min(next_hop.mtu, worker_.path_mtus.Of(backend.slot, context.now_ms));
+  if (parsed.l3_end - net::kL3Offset + added_bytes > mtu || added_bytes > packet.headroom)
+    return Verdict::kPacketTooBig;
+  TrimPadding(parsed, packet);
+  if (!service.mode->keeps_ttl() && !DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
+  worker_.backends[backend.slot].packets_to_backend.Add(1);
+  worker_.backends[backend.slot].bytes_to_backend.Add(packet.length);
+  worker_.counters.stateless_packets.Add(1);
+  service.mode->RewriteStateless(context, service, backend, parsed, packet);
+  SetLinkLayer(next_hop, packet);
+  burst.out_port[i] = next_hop.port;
+  return verdict;
 }
 
 // --- opening and ending ------------------------------------------------------------------------
@@ -299,6 +354,8 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   const net::FlowKey key = parsed.key();
   const Service* service = context.snapshot.FindService(key.destination, key.protocol);
   if (service == nullptr) return {};
+  const bool needs_no_session = service->mode->is_one_way();
+  if (needs_no_session && GoesOnStateless(context, *service, parsed)) return {.stateless = service};
   if (const Verdict verdict = CanOpen(*service, parsed); verdict != Verdict::kForwarded)
     return {kNoFlow, verdict};
   const Choice choice = ChooseBackend(*service, key, worker_.scheduler_cursors[service->slot]);
@@ -309,7 +366,10 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   }
   const Backend& backend = *choice.backend;
   const auto outcome = service->mode->Open(context, *service, backend, packet, parsed);
-  if (const Verdict* refusal = std::get_if<Verdict>(&outcome)) return {kNoFlow, *refusal};
+  if (const Verdict* refusal = std::get_if<Verdict>(&outcome)) {
+    if (needs_no_session && *refusal == Verdict::kSessionTableFull) return {.stateless = service};
+    return {kNoFlow, *refusal};
+  }
   const SessionId session = *std::get_if<SessionId>(&outcome);
   Register(context, session, *service, backend);
   return {RefOf(session, Direction::kForward), Verdict::kForwarded};
@@ -327,6 +387,7 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
     state.last_seen_ms = context.now_ms;
     state.tcp_state = service.protocol == L4Protocol::kTcp ? TcpState::kSynSent : TcpState::kNone;
     if (record.kind == SessionKind::kOneWay) state.flags |= kFlowOneWay;
+    if (service.mode->keeps_ttl()) state.flags |= kFlowKeepsTtl;
   }
   sessions_.timers().Arm(session, DeadlineMs(context.snapshot, session));
   worker_.counters.sessions_created.Add(1);
@@ -386,6 +447,16 @@ namespace {
 
 constexpr size_t kGueHeadersBytes = 8 + 4;
 
+// The service whose backend sent what is quoted, where its flows may have no session. Null: none.
+const Service* ServiceWithoutSession(const PacketContext& context, FlowRef flow,
+                                     const ParsedPacket& parsed) {
+  if (flow != kNoFlow) return nullptr;
+  const net::FlowKey client_flow = KeyOfIcmpError(parsed);
+  const Service* service =
+      context.snapshot.FindService(client_flow.destination, client_flow.protocol);
+  return service != nullptr && service->mode->is_one_way() ? service : nullptr;
+}
+
 // The MTU that the error tells; 0: none.
 uint16_t PathMtuIn(const ParsedPacket& parsed, const net::Packet& packet) {
   const auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
@@ -418,6 +489,10 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
+  if (const Service* service = ServiceWithoutSession(context, flow, parsed)) {
+    if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
+    return ForwardStateless(context, *service, KeyOfIcmpError(parsed), burst, i);
+  }
   if (flow == kNoFlow && parsed.protocol() == L4Protocol::kUdp)
     return FinishTunnelError(context, packet, parsed, kGueHeadersBytes);
   if (flow == kNoFlow) return Verdict::kPunted;

@@ -79,6 +79,7 @@ class Pipeline {
   struct Opened {
     FlowRef flow = kNoFlow;
     net::Verdict verdict = net::Verdict::kPunted;
+    const Service* stateless = nullptr;  // its packets can do without a session, and this one does
   };
   Opened Open(const PacketContext& context, const net::Packet& packet,
               const net::ParsedPacket& parsed);
@@ -87,6 +88,10 @@ class Pipeline {
 
   net::Verdict ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i, FlowRef flow);
   bool IsOver(const PacketContext& context, FlowRef flow, const net::ParsedPacket& parsed) const;
+  bool GoesOnStateless(const PacketContext& context, const Service& service,
+                       const net::ParsedPacket& parsed);
+  net::Verdict ForwardStateless(const PacketContext& context, const Service& service,
+                                const net::FlowKey& client_flow, Burst& burst, uint32_t i);
   void TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags);
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   bool IsStale(const PacketContext& context, FlowRef flow) const;
@@ -96,6 +101,8 @@ class Pipeline {
             const net::ParsedPacket& parsed, const net::Packet& packet) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
+  std::optional<uint16_t> FindNextHop(const PacketContext& context, const net::IpAddress& receiver,
+                                      uint32_t flow_hash, net::Verdict& verdict);
   void EndSession(SessionId session, uint32_t now_ms);
 
   uint32_t worker_index_;

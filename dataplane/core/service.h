@@ -102,6 +102,12 @@ struct Service {
   ServiceSlot slot = 0;
   const ForwardingMode* mode = nullptr;
   std::shared_ptr<const Scheduler> scheduler;
+  // Of modes whose backends answer clients directly: Maglev, by which packets without a session go
+  // on, the same on every worker and every box; null in other modes.
+  std::shared_ptr<const Scheduler> stateless_scheduler;
+  // Of those modes: the least time from one new session to the next in the long run, per worker; 0:
+  // any. New flows beyond that go on without a session.
+  uint64_t new_session_interval_ns = 0;
   LocalAddresses local_addresses;
   TunnelOptions tunnel;
   ClientAddress client_address;

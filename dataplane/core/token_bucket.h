@@ -18,9 +18,15 @@ class TokenBucket {
 
   // One token, if there is one. `now_ns` never runs backwards.
   constexpr bool Take(uint64_t now_ns) {
-    const uint64_t full_again_ns = std::max(full_again_ns_, now_ns) + token_ns_;
-    if (full_again_ns - now_ns > full_ns_) return false;
-    full_again_ns_ = full_again_ns;
+    return TakeFrom(full_again_ns_, token_ns_, full_ns_, now_ns);
+  }
+
+  // For buckets whose rate is kept elsewhere: `full_again_ns` is the bucket, zero when new.
+  static constexpr bool TakeFrom(uint64_t& full_again_ns, uint64_t token_ns, uint64_t full_ns,
+                                 uint64_t now_ns) {
+    const uint64_t then_full_ns = std::max(full_again_ns, now_ns) + token_ns;
+    if (then_full_ns - now_ns > full_ns) return false;
+    full_again_ns = then_full_ns;
     return true;
   }
 

@@ -68,12 +68,14 @@ struct WorkerState {
       : backends(kMaxBackends),
         services(kMaxServices),
         scheduler_cursors(kMaxServices),
+        new_session_buckets(kMaxServices),
         random(random_seed) {}
 
   WorkerCounters counters;
   std::vector<BackendCounters> backends;    // by BackendSlot
   std::vector<ServiceCounters> services;    // by ServiceSlot
   std::vector<uint32_t> scheduler_cursors;  // by ServiceSlot
+  std::vector<uint64_t> new_session_buckets;  // by ServiceSlot, for TokenBucket::TakeFrom
   MissingNeighbours missing_neighbours;
   PathMtus path_mtus;
   uint16_t ip_identification = 0;  // of the next packet of the box's own that may be fragmented

@@ -97,6 +97,8 @@ void Box::Compile() {
     core::Service& service = services[slot];
     service.slot = slot;
     service.scheduler = core::FindSchedulerKind(scheduler)->make(service.backends);
+    if (service.mode->is_one_way())
+      service.stateless_scheduler = core::MakeMaglev(service.backends);
     (*index)[{service.address, service.protocol}] = slot;
     own->insert(service.address.address);
     for (const auto& local : {service.local_addresses.v4, service.local_addresses.v6})

@@ -16,6 +16,7 @@ class DirectMode : public ForwardingMode {
  public:
   std::string_view name() const override { return "direct"; }
   bool is_one_way() const override { return true; }
+  bool keeps_ttl() const override { return true; }
 
   net::Status Check(const Service& service, const Backend& backend) const override {
     if (backend.endpoint.address.family() != service.address.address.family())
@@ -34,7 +35,6 @@ class DirectMode : public ForwardingMode {
         {client_flow, backend_flow}, {client_flow.Reversed(), client_flow.Reversed()},
         SessionKind::kOneWay);
     if (session == kNoSession) return net::Verdict::kSessionTableFull;
-    context.sessions.state(RefOf(session, Direction::kForward)).flags |= kFlowKeepsTtl;
     return session;
   }
 

@@ -69,6 +69,14 @@ class ForwardingMode {
   virtual void RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                                 net::ParsedPacket& parsed, net::Packet& packet) const;
 
+  // Of one-way modes: the same for a packet that goes to the backend without a session. The bytes
+  // that it adds are those of every packet to that backend.
+  virtual void RewriteStateless(const PacketContext& context, const Service& service,
+                                const Backend& backend, net::ParsedPacket& parsed,
+                                net::Packet& packet) const;
+  virtual uint16_t StatelessAddedBytes(const Backend& backend) const;
+  virtual bool keeps_ttl() const { return false; }
+
   // Whom the packets of the flow go to next, as far as layer 3 is concerned.
   virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const;
 

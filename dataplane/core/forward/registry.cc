@@ -40,6 +40,13 @@ void ForwardingMode::RewriteIcmpError(const PacketContext& context, FlowRef flow
                      parsed, packet);
 }
 
+void ForwardingMode::RewriteStateless(const PacketContext&, const Service&, const Backend&,
+                                      net::ParsedPacket&, net::Packet&) const {}
+
+uint16_t ForwardingMode::StatelessAddedBytes(const Backend&) const {
+  return 0;
+}
+
 net::IpAddress ForwardingMode::Receiver(const SessionTable& sessions, FlowRef flow) const {
   return sessions.Describe(flow).rewrite.destination.address;
 }

@@ -106,6 +106,22 @@ class TunnelMode : public ForwardingMode {
     return EncapsulationBytes(outer.destination.address.family(), IsGue(outer));
   }
 
+  void RewriteStateless(const PacketContext& context, const Service& service,
+                        const Backend& backend, ParsedPacket& parsed,
+                        Packet& packet) const override {
+    // An error travels as the packets that it is about would.
+    const net::FlowKey client_flow =
+        parsed.packet_class == net::PacketClass::kFlow ? parsed.key() : parsed.key().Reversed();
+    const uint64_t entropy = EntropyOf(context, client_flow);
+    Wrap(context, &service, OuterFlow(service, backend, entropy, client_flow.protocol), entropy,
+         parsed, packet);
+  }
+
+  uint16_t StatelessAddedBytes(const Backend& backend) const override {
+    return EncapsulationBytes(backend.endpoint.address.family(),
+                              backend.encapsulation == Encapsulation::kGue);
+  }
+
   // About a packet that the backend sent to the client: it gets the error whole.
   void RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop&,
                         ParsedPacket& parsed, Packet& packet) const override {
@@ -118,11 +134,18 @@ class TunnelMode : public ForwardingMode {
     const SessionTable::Flow description = context.sessions.Describe(flow);
     const Service* service =
         context.snapshot.service(context.sessions.record(SessionOf(flow)).service_slot);
+    Wrap(context, service, description.rewrite, EntropyOf(context, description.key), parsed,
+         packet);
+  }
+
+  static void Wrap(const PacketContext& context, const Service* service,
+                   const net::FlowKey& outer_flow, uint64_t entropy, const ParsedPacket& parsed,
+                   Packet& packet) {
     const OuterHeaders outer{
-        .source = description.rewrite.source,
-        .destination = description.rewrite.destination,
+        .source = outer_flow.source,
+        .destination = outer_flow.destination,
         .ttl = service ? service->tunnel.ttl : TunnelOptions{}.ttl,
-        .flow_label = static_cast<uint32_t>(EntropyOf(context, description.key) >> 32),
+        .flow_label = static_cast<uint32_t>(entropy >> 32),
         .identification = context.worker.ip_identification++,
     };
     Encapsulate(outer, parsed, packet);
