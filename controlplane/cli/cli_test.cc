@@ -251,6 +251,17 @@ TEST_F(CliTest, ServiceShow) {
   EXPECT_NE(out_.find("10.0.2.12:80"), std::string::npos);
 }
 
+TEST_F(CliTest, ServiceShowNamesTheCarrier) {
+  LayServices();
+  v1::Service& service = *daemon_.services_response.mutable_services(0)->mutable_service();
+  service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+  EXPECT_EQ(Do({"service", "show", "web"}), kOk) << err_;
+  ExpectLine("client address:  proxy_v2");
+  service.mutable_client_address()->set_proxy_v2_udp(v1::ClientAddress::PROXY_V2_UDP_FIRST);
+  EXPECT_EQ(Do({"service", "show", "web"}), kOk) << err_;
+  ExpectLine("client address:  proxy_v2, in first datagram");
+}
+
 TEST_F(CliTest, AnUnknownServiceExitsWith3) {
   daemon_.status = {grpc::StatusCode::NOT_FOUND, "no service 'wbe'"};
   for (const std::vector<std::string>& words : {std::vector<std::string>{"service", "show", "wbe"},

@@ -77,6 +77,8 @@ void PrintServices(const v1::ListServicesResponse& response, std::ostream& out) 
 std::string ClientAddressText(const v1::Service& service) {
   const v1::ClientAddress& client_address = service.client_address();
   const std::string carrier = WordOf(client_address.carrier());
+  if (client_address.proxy_v2_udp() != v1::ClientAddress::PROXY_V2_UDP_UNSPECIFIED)
+    return carrier + ", in " + WordOf(client_address.proxy_v2_udp()) + " datagram";
   if (client_address.carrier() != v1::ClientAddress::CARRIER_TOA) return carrier;
   return carrier + ", option " + std::to_string(client_address.toa_kind()) +
          (client_address.toa_on_syn() ? ", also on SYN" : "");

@@ -22,6 +22,7 @@ const FieldTable<v1::ClientAddress> kClientAddress = {
     {"carrier", kOptional, Enum(&v1::ClientAddress::set_carrier)},
     {"toa_kind", kOptional, Number(&v1::ClientAddress::set_toa_kind, kToaKindRange)},
     {"toa_on_syn", kOptional, Bool(&v1::ClientAddress::set_toa_on_syn)},
+    {"proxy_v2_udp", kOptional, Enum(&v1::ClientAddress::set_proxy_v2_udp)},
 };
 
 ReadValue<v1::Timeouts> IdleTimeout(void (v1::Timeouts::*set)(uint64_t)) {

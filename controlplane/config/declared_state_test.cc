@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
+#include <vector>
 
 namespace steelyard::controlplane {
 namespace {
@@ -30,6 +32,13 @@ services:
          priority: 3, max_sessions: 500}
       - {address: 10.0.2.12, port: 8080}
     clamp_mss: true
+  - name: dns
+    address: 10.0.1.10
+    port: 53
+    protocol: udp
+    client_address: {carrier: proxy_v2, proxy_v2_udp: first}
+    backends:
+      - {address: 10.0.2.11, port: 53}
 )";
 
 // What belongs to another mode than the one above.
@@ -62,32 +71,40 @@ std::string WithLine(const std::string& key, const std::string& replacement) {
   return yaml;
 }
 
-// Every field that the schema has, set to something that is not its default.
-void ExpectEveryFieldSet(const google::protobuf::Message& message) {
+using FieldSet = std::set<const google::protobuf::FieldDescriptor*>;
+
+// The fields that are set, somewhere in the message, to something that is not their default.
+void CollectFields(const google::protobuf::Message& message, FieldSet& found) {
   const auto& reflection = *message.GetReflection();
-  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
-    const auto& field = *message.GetDescriptor()->field(i);
-    const bool set = field.is_repeated() ? reflection.FieldSize(message, &field) > 0
-                                         : reflection.HasField(message, &field);
-    EXPECT_TRUE(set) << field.full_name() << " has no row in its table";
-    if (!set || field.cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
-    ExpectEveryFieldSet(field.is_repeated() ? reflection.GetRepeatedMessage(message, &field, 0)
-                                            : reflection.GetMessage(message, &field));
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const auto* field : fields) {
+    found.insert(field);
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) CollectFields(reflection.GetMessage(message, field), found);
+    for (int i = 0; field->is_repeated() && i < reflection.FieldSize(message, field); ++i)
+      CollectFields(reflection.GetRepeatedMessage(message, field, i), found);
+  }
+}
+
+void ExpectEveryField(const google::protobuf::Descriptor& type, const FieldSet& found) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    EXPECT_TRUE(found.contains(type.field(i)))
+        << type.field(i)->full_name() << " has no row in its table";
+    if (const auto* message_type = type.field(i)->message_type())
+      ExpectEveryField(*message_type, found);
   }
 }
 
 TEST(DeclaredState, EveryFieldOfTheSchemaCanBeDeclared) {
-  DeclaredState declared = ParseDeclaredState(kWhole);
+  const DeclaredState declared = ParseDeclaredState(kWhole);
   const DeclaredState of_tunnels = ParseDeclaredState(kOfTunnels);
   ASSERT_EQ(FormatFaults("f", declared.faults), "");
   ASSERT_EQ(FormatFaults("f", of_tunnels.faults), "");
-  v1::Service& service = *declared.state.mutable_services(0);
-  *service.mutable_tunnel() = of_tunnels.state.services(0).tunnel();
-  service.set_max_new_sessions_per_second(
-      of_tunnels.state.services(0).max_new_sessions_per_second());
-  service.mutable_backends(0)->set_encapsulation(
-      of_tunnels.state.services(0).backends(0).encapsulation());
-  ExpectEveryFieldSet(declared.state);
+  FieldSet found;
+  CollectFields(declared.state, found);
+  CollectFields(of_tunnels.state, found);
+  ExpectEveryField(*v1::DesiredState::descriptor(), found);
 }
 
 TEST(DeclaredState, ValuesArriveAsWritten) {

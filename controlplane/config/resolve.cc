@@ -29,6 +29,8 @@ void ResolveClientAddress(const v1::Service& service, v1::ClientAddress& message
           carried && service.protocol() == v1::PROTOCOL_TCP ? M::CARRIER_TOA : M::CARRIER_NONE);
   // Without a carrier too: options of that kind from outside are blanked whoever adds ours.
   Default(message, &M::toa_kind, &M::set_toa_kind, kDefaultToaKind);
+  if (message.carrier() == M::CARRIER_PROXY_V2 && service.protocol() == v1::PROTOCOL_UDP)
+    Default(message, &M::proxy_v2_udp, &M::set_proxy_v2_udp, M::PROXY_V2_UDP_EVERY);
 }
 
 void ResolveTimeouts(v1::Timeouts& message) {

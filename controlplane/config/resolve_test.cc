@@ -58,6 +58,18 @@ TEST(Resolve, UdpCarriesNoClientAddress) {
   EXPECT_EQ(ResolveServices(state)[0].client_address().toa_kind(), 254u);
 }
 
+TEST(Resolve, HeadersGoIntoEveryDatagram) {
+  v1::DesiredState state = GoodState();
+  v1::Service& service = *state.mutable_services(0);
+  service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+  const auto where = [&] { return ResolveServices(state)[0].client_address().proxy_v2_udp(); };
+  EXPECT_EQ(where(), v1::ClientAddress::PROXY_V2_UDP_UNSPECIFIED) << "of no meaning over TCP";
+  service.set_protocol(v1::PROTOCOL_UDP);
+  EXPECT_EQ(where(), v1::ClientAddress::PROXY_V2_UDP_EVERY);
+  service.mutable_client_address()->set_proxy_v2_udp(v1::ClientAddress::PROXY_V2_UDP_FIRST);
+  EXPECT_EQ(where(), v1::ClientAddress::PROXY_V2_UDP_FIRST);
+}
+
 TEST(Resolve, KeepsWhatIsSaid) {
   v1::DesiredState state = GoodState();
   v1::Service& service = *state.mutable_services(0);

@@ -65,7 +65,9 @@ class RandomStates {
   }
 
   void FillClientAddress(v1::ClientAddress& client_address) {
-    client_address.set_carrier(static_cast<v1::ClientAddress::Carrier>(1 + Below(2)));
+    client_address.set_carrier(static_cast<v1::ClientAddress::Carrier>(1 + Below(3)));
+    if (client_address.carrier() == v1::ClientAddress::CARRIER_PROXY_V2 && Chance())
+      client_address.set_proxy_v2_udp(v1::ClientAddress::PROXY_V2_UDP_FIRST);
     if (client_address.carrier() != v1::ClientAddress::CARRIER_TOA) return;
     if (Chance()) client_address.set_toa_kind(253 + Below(2));
     if (Chance()) client_address.set_toa_on_syn(true);

@@ -286,6 +286,11 @@ class Validator {
       Add(path + ".carrier", "toa is a TCP option: a udp service cannot carry it");
     CheckToaKind(path + ".toa_kind", effective.toa_kind());
     if (!toa && declared.toa_on_syn()) Add(path + ".toa_on_syn", "belongs to carrier toa");
+    if (declared.proxy_v2_udp() == v1::ClientAddress::PROXY_V2_UDP_UNSPECIFIED) return;
+    CheckEnum(path + ".proxy_v2_udp", declared.proxy_v2_udp());
+    if (effective.carrier() != v1::ClientAddress::CARRIER_PROXY_V2 ||
+        service.protocol() != v1::PROTOCOL_UDP)
+      Add(path + ".proxy_v2_udp", "belongs to carrier proxy_v2 of a udp service");
   }
 
   void CheckToaKind(const std::string& path, uint32_t kind) {

@@ -189,6 +189,31 @@ const BadState kBadStates[] = {
        Client(s).set_toa_on_syn(true);
      },
      "services[0].client_address.toa_on_syn: belongs to carrier toa\n"},
+    {"on_syn with proxy_v2",
+     [](S s) {
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+       Client(s).set_toa_on_syn(true);
+     },
+     "services[0].client_address.toa_on_syn: belongs to carrier toa\n"},
+    {"proxy_v2_udp over tcp",
+     [](S s) {
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+       Client(s).set_proxy_v2_udp(v1::ClientAddress::PROXY_V2_UDP_FIRST);
+     },
+     "services[0].client_address.proxy_v2_udp: belongs to carrier proxy_v2 of a udp service\n"},
+    {"proxy_v2_udp without proxy_v2",
+     [](S s) {
+       Web(s).set_protocol(v1::PROTOCOL_UDP);
+       Client(s).set_proxy_v2_udp(v1::ClientAddress::PROXY_V2_UDP_EVERY);
+     },
+     "services[0].client_address.proxy_v2_udp: belongs to carrier proxy_v2 of a udp service\n"},
+    {"unknown proxy_v2_udp",
+     [](S s) {
+       Web(s).set_protocol(v1::PROTOCOL_UDP);
+       Client(s).set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+       Client(s).set_proxy_v2_udp(static_cast<v1::ClientAddress::ProxyV2Udp>(9));
+     },
+     "services[0].client_address.proxy_v2_udp: 9 is not one of every, first\n"},
     {"kind of the timestamps", [](S s) { Client(s).set_toa_kind(8); },
      "services[0].client_address.toa_kind: 8 is the kind of an option that TCP itself uses\n"},
     {"kind of the MSS", [](S s) { Client(s).set_toa_kind(2); },

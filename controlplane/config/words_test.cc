@@ -24,6 +24,7 @@ TEST(Words, EveryEnumeratorIsFoundByItsWord) {
   for (int i = 0; i < file.enum_type_count(); ++i) ExpectEveryWordFindsItsValue(*file.enum_type(i));
   ExpectEveryWordFindsItsValue(*v1::HealthCheck::Type_descriptor());
   ExpectEveryWordFindsItsValue(*v1::ClientAddress::Carrier_descriptor());
+  ExpectEveryWordFindsItsValue(*v1::ClientAddress::ProxyV2Udp_descriptor());
 }
 
 TEST(Words, EnumeratorsLoseTheirPrefix) {

@@ -111,6 +111,27 @@ TEST_F(ConfigurationTest, TimeoutsReachTheirStates) {
   EXPECT_EQ(of(core::TcpState::kClosed), 6u);
 }
 
+TEST_F(ConfigurationTest, CarrierOfTheClientAddress) {
+  using M = v1::ClientAddress;
+  v1::Service service = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  const auto compiled = [&](M::Carrier carrier, M::ProxyV2Udp proxy_v2_udp) {
+    service.mutable_client_address()->set_carrier(carrier);
+    service.mutable_client_address()->set_proxy_v2_udp(proxy_v2_udp);
+    return Find(*Replace({service}), "10.0.1.1")->client_address;
+  };
+  EXPECT_EQ(compiled(M::CARRIER_NONE, {}).carrier, core::ClientAddressCarrier::kNone);
+  EXPECT_EQ(compiled(M::CARRIER_TOA, {}).carrier, core::ClientAddressCarrier::kToa);
+  EXPECT_EQ(compiled(M::CARRIER_PROXY_V2, {}).carrier, core::ClientAddressCarrier::kProxyV2);
+  EXPECT_FALSE(compiled(M::CARRIER_PROXY_V2, M::PROXY_V2_UDP_EVERY).first_datagram_only);
+  EXPECT_TRUE(compiled(M::CARRIER_PROXY_V2, M::PROXY_V2_UDP_FIRST).first_datagram_only);
+  service.mutable_client_address()->set_carrier(static_cast<M::Carrier>(77));
+  v1::ApplyServicesRequest request;
+  request.set_generation(++generation_);
+  request.set_replace(true);
+  *request.add_services() = service;
+  EXPECT_EQ(Refusal(request), "services[0].client_address.carrier");
+}
+
 TEST_F(ConfigurationTest, FingerprintIsTheSumOfTheServices) {
   const v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
   v1::Service b = MakeService("b", "10.0.1.2", 80, {"10.0.2.1"});

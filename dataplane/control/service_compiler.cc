@@ -60,6 +60,8 @@ core::ClientAddressCarrier CompileCarrier(v1::ClientAddress::Carrier carrier,
       return core::ClientAddressCarrier::kNone;
     case v1::ClientAddress::CARRIER_TOA:
       return core::ClientAddressCarrier::kToa;
+    case v1::ClientAddress::CARRIER_PROXY_V2:
+      return core::ClientAddressCarrier::kProxyV2;
     default:
       Refuse(path, "unknown carrier");
   }
@@ -71,7 +73,8 @@ core::ClientAddress CompileClientAddress(const v1::ClientAddress& message,
     Refuse(path + ".toa_kind", "must be within 1 to 255");
   return {.carrier = CompileCarrier(message.carrier(), path + ".carrier"),
           .toa_on_syn = message.toa_on_syn(),
-          .toa_kind = static_cast<uint8_t>(message.toa_kind())};
+          .toa_kind = static_cast<uint8_t>(message.toa_kind()),
+          .first_datagram_only = message.proxy_v2_udp() == v1::ClientAddress::PROXY_V2_UDP_FIRST};
 }
 
 uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
