@@ -33,6 +33,7 @@ struct CheckRequest {
   boost::asio::ip::address address;  // the backend's
   uint16_t port;                     // the check's, else the backend's
   const v1::HealthCheck& settings;
+  bool expects_proxy_header = false;  // the port takes no connection that does not begin with one
 };
 
 class Check {

@@ -32,10 +32,11 @@ v1::HealthCheck Settings(v1::HealthCheck::Type type) {
 class CheckTest : public testing::Test {
  protected:
   CheckResult Run(const v1::HealthCheck& settings, uint16_t port,
-                  const std::string& address = "127.0.0.1") {
+                  const std::string& address = "127.0.0.1", bool expects_proxy_header = false) {
     std::optional<CheckResult> result;
     const auto check = FindCheckType(settings.type())
-                           ->make({io_context_, asio::ip::make_address(address), port, settings});
+                           ->make({io_context_, asio::ip::make_address(address), port, settings,
+                                   expects_proxy_header});
     check->Start([&](const CheckResult& got) {
       EXPECT_FALSE(result.has_value()) << "reported twice";
       result = got;
@@ -207,6 +208,25 @@ TEST_F(CheckTest, HttpHostIsTheConfiguredOneElseTheAddress) {
     EXPECT_NE(server.last_request().find("Host: www.example.net\r\n"), std::string::npos);
     EXPECT_EQ(server.last_request().find(expected), std::string::npos);
   }
+}
+
+// Command LOCAL, no address: the check is the box's own connection.
+const std::string kLocalHeader("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16);
+
+TEST_F(CheckTest, AProxyHeaderGoesFirstWhereOneIsExpected) {
+  MiniServer server(io_context_, "127.0.0.1", "HTTP/1.1 200 OK\r\n\r\n");
+  ExpectPassed(Run(Http(), server.port(), "127.0.0.1", true), "HTTP status 200");
+  EXPECT_EQ(server.last_request().find(kLocalHeader + "GET /health?x=1 HTTP/1.1\r\n"), 0u);
+  ExpectPassed(Run(Http(), server.port()), "HTTP status 200");
+  EXPECT_EQ(server.last_request().find("GET /health?x=1 HTTP/1.1\r\n"), 0u);
+}
+
+TEST_F(CheckTest, ATcpCheckSendsTheHeaderAlone) {
+  MiniServer server(io_context_, "127.0.0.1", "");
+  ExpectPassed(Run(Tcp(), server.port(), "127.0.0.1", true), "connected");
+  for (int i = 0; i < 100 && server.last_request().empty(); ++i)
+    io_context_.run_one_for(milliseconds(20));
+  EXPECT_EQ(server.last_request(), kLocalHeader);
 }
 
 TEST_F(CheckTest, HttpFailsOnGarbage) {

@@ -66,6 +66,7 @@ struct HealthChecker::Target {
 struct HealthChecker::CheckedService {
   std::string name;
   std::optional<v1::HealthCheck> check;
+  bool sends_proxy_headers = false;
   std::vector<std::unique_ptr<Target>> targets;
 };
 
@@ -147,8 +148,12 @@ void HealthChecker::Apply(CheckedService& service, const v1::Service& desired) {
   service.name = desired.name();
   std::optional<v1::HealthCheck> check;
   if (desired.has_health_check()) check = desired.health_check();
-  const bool check_changed = !SameCheck(service.check, check);
+  const bool sends_proxy_headers =
+      desired.client_address().carrier() == v1::ClientAddress::CARRIER_PROXY_V2;
+  const bool check_changed =
+      !SameCheck(service.check, check) || service.sends_proxy_headers != sends_proxy_headers;
   service.check = std::move(check);
+  service.sends_proxy_headers = sends_proxy_headers;
 
   std::unordered_map<std::string, std::unique_ptr<Target>> old_targets;
   for (auto& target : service.targets) {
@@ -233,7 +238,10 @@ void HealthChecker::StartCheck(Target& target) {
     return;
   }
   const uint32_t port = settings.port() != 0 ? settings.port() : target.port;
-  target.check = type->make({io_context_, address, static_cast<uint16_t>(port), settings});
+  // A port of the check's own is not the one that the service's traffic goes to.
+  const bool expects_proxy_header = target.service->sends_proxy_headers && port == target.port;
+  target.check = type->make(
+      {io_context_, address, static_cast<uint16_t>(port), settings, expects_proxy_header});
   ++running_checks_;
   target.check->Start([this, &target](const CheckResult& result) { OnResult(target, result); });
 }

@@ -174,6 +174,25 @@ TEST_F(HealthCheckerTest, AChangedCheckKeepsTheHealthUntilItsFirstResultDecides)
   EXPECT_EQ(Only().check_failures_total, 1u);
 }
 
+// The header is for the port that the service's traffic goes to.
+TEST_F(HealthCheckerTest, ChecksBeginWithAProxyHeaderWhereTheServiceSendsThem) {
+  v1::Service service = MakeService("web", {server_.port()});
+  checker_.SetServices({service});
+  const auto has_header = [&] { return server_.last_request().starts_with("\r\n\r\n"); };
+  ASSERT_TRUE(RunUntil([&] { return Only().checks_total >= 1; }));
+  EXPECT_FALSE(has_header());
+  service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_PROXY_V2);
+  checker_.SetServices({service});
+  EXPECT_TRUE(RunUntil(has_header));
+
+  MiniServer health_port(io_context_, "127.0.0.1", kOk);
+  service.mutable_health_check()->set_port(health_port.port());
+  checker_.SetServices({service});
+  ASSERT_TRUE(RunUntil([&] { return health_port.connections() >= 1; }));
+  ASSERT_TRUE(RunUntil([&] { return !health_port.last_request().empty(); }));
+  EXPECT_TRUE(health_port.last_request().starts_with("GET "));
+}
+
 TEST_F(HealthCheckerTest, ACheckAddedToAServiceDoesNotInterruptIt) {
   v1::Service service = MakeService("web", {server_.port()});
   service.clear_health_check();

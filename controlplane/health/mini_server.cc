@@ -11,10 +11,15 @@ namespace steelyard::controlplane {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
+namespace {
+constexpr size_t kLocalProxyHeaderBytes = 16;
+}
+
 struct MiniServer::Connection {
   explicit Connection(asio::ip::tcp::socket accepted) : socket(std::move(accepted)) {}
   asio::ip::tcp::socket socket;
-  std::array<char, 4096> request;
+  std::array<char, 4096> buffer;
+  std::string request;
 };
 
 MiniServer::MiniServer(asio::io_context& io_context, const std::string& address, std::string answer,
@@ -53,9 +58,12 @@ void MiniServer::Accept() {
 
 void MiniServer::Serve(const std::shared_ptr<Connection>& connection) {
   connection->socket.async_read_some(
-      asio::buffer(connection->request), [this, connection](error_code error, size_t size) {
+      asio::buffer(connection->buffer), [this, connection](error_code error, size_t size) {
         if (error) return;
-        last_request_.assign(connection->request.data(), size);
+        connection->request.append(connection->buffer.data(), size);
+        last_request_ = connection->request;
+        if (last_request_.starts_with('\r') && last_request_.size() <= kLocalProxyHeaderBytes)
+          return Serve(connection);
         asio::write(connection->socket, asio::buffer(answer_), error);
         if (after_ == After::kClose) connection->socket.close(error);
       });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A server on loopback for the tests of checks: takes connections on the test's io_context, reads
-// one request's worth of bytes, and answers with fixed bytes, or with none.
+// one request's worth of bytes (a PROXY header alone is not), and answers with fixed bytes, or with
+// none.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/health/stream_check.h"
 
+#include <array>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/error.hpp>
 #include <cctype>
 #include <chrono>
@@ -12,6 +15,10 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
+
+// Signature, version 2 with LOCAL, no family, no addresses.
+constexpr std::array<uint8_t, 16> kLocalHeader = {'\r', '\n', '\r', '\n', 0,    '\r', '\n', 'Q',
+                                                  'U',  'I',  'T',  '\n', 0x20, 0,    0,    0};
 
 bool IsFaultOfThisMachine(const error_code& error) {
   for (const int code : {EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EACCES, EPERM}) {
@@ -31,7 +38,8 @@ std::string Words(const error_code& error) {
 StreamCheck::StreamCheck(const CheckRequest& request)
     : stream_(request.io_context),
       endpoint_(request.address, request.port),
-      timeout_ms_(request.settings.timeout_ms()) {}
+      timeout_ms_(request.settings.timeout_ms()),
+      expects_proxy_header_(request.expects_proxy_header) {}
 
 void StreamCheck::Start(Done done) {
   done_ = std::move(done);
@@ -46,8 +54,17 @@ void StreamCheck::Start(Done done) {
   stream_.async_connect(endpoint_, [self = shared_from_this()](const error_code& connect_error) {
     if (!self->done_) return;
     if (connect_error) return self->FailWith(connect_error);
-    self->OnConnected();
+    self->expects_proxy_header_ ? self->SendProxyHeader() : self->OnConnected();
   });
+}
+
+void StreamCheck::SendProxyHeader() {
+  asio::async_write(stream_, asio::buffer(kLocalHeader),
+                    [self = shared_from_this()](const error_code& error, size_t) {
+                      if (!self->done_) return;
+                      if (error) return self->FailWith(error);
+                      self->OnConnected();
+                    });
 }
 
 void StreamCheck::Cancel() {

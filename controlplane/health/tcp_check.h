@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TYPE_TCP: passes when the connection is accepted within the timeout; sends nothing.
+// TYPE_TCP: passes when the connection is accepted within the timeout; sends nothing
+// but the PROXY header that some backends expect.
 #pragma once
 
 #include "controlplane/health/check.h"
