@@ -5,6 +5,7 @@ what a DSR mode needs.
 GET /anything answers "<name> <address that nginx sees>"; /files/ serves the run's files/ folder;
 PUT /upload/<file> stores. Port 8080 is the same server behind one dual-stack socket, where IPv4
 clients appear as IPv6 ones. The access log has a line a request: "<address> <request URI>".
+Port 8081 is the same behind the PROXY protocol, whose header's addresses are answered and logged.
 """
 
 import pathlib
@@ -17,6 +18,7 @@ from .shell import wait_until
 
 HTTP_PORT = 80
 DUAL_STACK_PORT = 8080
+PROXY_PORT = 8081
 GUE_PORT = 6080
 
 _DECAPSULATE = pathlib.Path(__file__).with_name("decapsulate.py")
@@ -31,6 +33,7 @@ error_log {directory}/error.log;
 events {{ worker_connections 8192; }}
 http {{
   log_format client '$remote_addr $request_uri';
+  log_format proxied '$proxy_protocol_addr $request_uri';
   access_log {directory}/access.log client;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
@@ -44,6 +47,21 @@ http {{
     listen [::]:{http_port} ipv6only=on backlog=4096;
     listen [::]:{dual_stack_port} ipv6only=off backlog=4096;
     location / {{ default_type text/plain; return 200 "{name} $remote_addr\\n"; }}
+    location /files/ {{ alias {files}/; }}
+    location /upload/ {{
+      alias {directory}/upload/;
+      dav_methods PUT;
+      client_max_body_size 1g;
+    }}
+  }}
+  server {{
+    listen {proxy_port} backlog=4096 proxy_protocol;
+    listen [::]:{proxy_port} ipv6only=on backlog=4096 proxy_protocol;
+    access_log {directory}/access.log proxied;
+    location / {{
+      default_type text/plain;
+      return 200 "{name} $proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr\n";
+    }}
     location /files/ {{ alias {files}/; }}
     location /upload/ {{
       alias {directory}/upload/;
@@ -70,7 +88,7 @@ class Backend:
         configuration = directory / "nginx.conf"
         configuration.write_text(_CONFIGURATION.format(
             directory=directory, name=name, files=files, http_port=HTTP_PORT,
-            dual_stack_port=DUAL_STACK_PORT))
+            dual_stack_port=DUAL_STACK_PORT, proxy_port=PROXY_PORT))
         # The shell enters the control group before ip hides /sys behind the namespace's own.
         self.nginx = Program(f"nginx on {name}", enter_cgroup(cgroup, namespace.enter(
             ["nginx", "-c", str(configuration), "-e", str(directory / "error.log")])),
@@ -140,4 +158,5 @@ class Backend:
     def _listens(self):
         listeners = self.namespace.run(["ss", "-H", "-l", "-t", "-n"]).stdout
         return all(word in listeners for word in
-                   (f"0.0.0.0:{HTTP_PORT}", f"[::]:{HTTP_PORT}", f"*:{DUAL_STACK_PORT}"))
+                   (f"0.0.0.0:{HTTP_PORT}", f"[::]:{HTTP_PORT}", f"*:{DUAL_STACK_PORT}",
+                    f"0.0.0.0:{PROXY_PORT}", f"[::]:{PROXY_PORT}"))
