@@ -213,6 +213,24 @@ TEST_P(ProxyStream, WindowProbeOfOneByte) {
   ExpectWithHeader(Send(0, Pattern(1)), Pattern(1));
 }
 
+// It counts from the segment's own sequence number.
+TEST_P(ProxyStream, UrgentPointerStaysAtItsByte) {
+  Begin();
+  const auto urgent_of = [&](int offset, uint16_t urgent) {
+    Segment segment = connection->ToVip(kTcpAck | net::kTcpUrg, {}, Pattern(9));
+    segment.sequence = isn + 1 + static_cast<uint32_t>(offset);
+    Bytes frame = TcpFrame(segment);
+    Set16(frame, 14u + family.ip_header_bytes + 18u, urgent);
+    FixChecksums(frame);
+    return Get16(box.Receive(kClientPort, frame).seen.l4, 18);
+  };
+  EXPECT_EQ(urgent_of(0, 5), 5 + H());
+  EXPECT_EQ(urgent_of(0, 65530), 65535);
+  EXPECT_EQ(urgent_of(1, 5), 5);
+  Acknowledge(H());
+  EXPECT_EQ(urgent_of(0, 5), 5);
+}
+
 // A client that begins before its own stream would write its own header.
 TEST_P(ProxyStream, ForgedHeaderIsCutOff) {
   Begin();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/forward/proxy_protocol.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/forward/tcp_adjust.h"
@@ -77,6 +78,17 @@ ChecksumDelta InsertHeader(const SessionTable& sessions, FlowRef flow, ParsedPac
   return InsertPayload(header, bytes, parsed, packet);
 }
 
+// It counts from the segment's first byte, which is the header's now. Of a byte that lies further
+// on than it can say, a later segment tells.
+ChecksumDelta ShiftUrgentPointer(uint32_t bytes, const ParsedPacket& parsed, Packet& packet) {
+  if ((parsed.tcp_flags & net::kTcpUrg) == 0) return {};
+  auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
+  const Be16 urgent(static_cast<uint16_t>(std::min<uint32_t>(tcp.urgent.value() + bytes, 65535)));
+  const ChecksumDelta changes = ChecksumDelta().Replace(tcp.urgent, urgent);
+  tcp.urgent = urgent;
+  return changes;
+}
+
 // The header was sent with what completed the handshake: an acknowledgment of it that comes before
 // is a stray one, of an earlier connection.
 bool HeaderWasSent(const FlowState& state) {
@@ -137,7 +149,9 @@ ChecksumDelta ShiftSequencePastHeader(const SessionTable& sessions, FlowRef flow
   // client's own making.
   if (place < 0) return CutPayload(parsed, packet).Add(shift(stream.header_shift));
   if (parsed.tcp_flags & net::kTcpRst) return shift(ShiftOfReset(stream, parsed));
-  return InsertHeader(sessions, flow, parsed, packet).Add(shift(stream.header_shift));
+  return InsertHeader(sessions, flow, parsed, packet)
+      .Add(ShiftUrgentPointer(stream.header_bytes(), parsed, packet))
+      .Add(shift(stream.header_shift));
 }
 
 ChecksumDelta CutFastOpen(ParsedPacket& parsed, Packet& packet) {
