@@ -131,7 +131,7 @@ void FakeDataplane::FillStatus(v1::GetStatusResponse& status) const {
   status.set_generation(generation);
   status.set_services_fingerprint(Sum(services));
   status.set_health_fingerprint(Sum(health));
-  status.set_network_fingerprint(Sum(routes) + Sum(neighbours));
+  status.set_network_fingerprint(Sum(routes) + Sum(neighbours) + Sum(addresses));
   for (const v1::Port& port : ports) *status.add_ports() = port;
   status.set_workers(1);
 }
@@ -164,15 +164,22 @@ void FakeDataplane::Apply(const v1::ApplyNetworkRequest& request) {
   const auto key = [](const v1::Neighbour& neighbour) {
     return std::to_string(neighbour.port_id()) + " " + neighbour.address();
   };
+  const auto address_key = [](const v1::BoxAddress& own) {
+    return (own.has_port_id() ? std::to_string(own.port_id()) + " " : "") + own.address();
+  };
   if (request.replace()) {
     routes.clear();
     neighbours.clear();
+    addresses.clear();
   }
   for (const std::string& prefix : request.removed_routes()) routes.erase(prefix);
   for (const v1::Route& route : request.routes()) routes[route.prefix()] = route;
   for (const v1::Neighbour& removed : request.removed_neighbours()) neighbours.erase(key(removed));
   for (const v1::Neighbour& neighbour : request.neighbours())
     neighbours[key(neighbour)] = neighbour;
+  for (const v1::BoxAddress& removed : request.removed_addresses())
+    addresses.erase(address_key(removed));
+  for (const v1::BoxAddress& own : request.addresses()) addresses[address_key(own)] = own;
 }
 
 void FakeDataplane::Apply(const v1::ApplyHealthRequest& request) {

@@ -33,6 +33,7 @@ class FakeDataplane {
   std::map<std::string, v1::BackendHealth> health;  // by "service address port"
   std::map<std::string, v1::Route> routes;
   std::map<std::string, v1::Neighbour> neighbours;  // by "port address"
+  std::map<std::string, v1::BoxAddress> addresses;  // by "port address", or the address alone
   std::vector<v1::Port> ports;
   std::vector<v1::Neighbour> missing;
   std::vector<v1::Session> sessions;

@@ -43,6 +43,7 @@ struct KernelNextHop {
 struct KernelRoute {
   net::Prefix prefix;
   uint32_t metric = 0;  // lower is better
+  uint32_t mtu = 0;     // for packets on it; 0: the interface's
   std::vector<KernelNextHop> next_hops;
   friend bool operator==(const KernelRoute&, const KernelRoute&) = default;
 };

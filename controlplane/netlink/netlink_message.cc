@@ -83,11 +83,6 @@ std::optional<NetlinkEvent> ParseAddress(rtnl_addr* address) {
                                            rtnl_addr_get_prefixlen(address)}};
 }
 
-bool IsLinkLocal(const net::IpAddress& address) {
-  if (address.is_v4()) return (address.v4().bits.value() >> 16) == 0xa9fe;
-  return address.v6().bytes[0] == 0xfe && (address.v6().bytes[1] & 0xc0) == 0x80;
-}
-
 std::optional<net::Prefix> ToPrefix(rtnl_route* route) {
   nl_addr* destination = rtnl_route_get_dst(route);
   const bool is_v4 = rtnl_route_get_family(route) == AF_INET;
@@ -118,9 +113,10 @@ std::optional<NetlinkEvent> ParseRoute(rtnl_route* route) {
   if (family != AF_INET && family != AF_INET6) return std::nullopt;
   KernelRoute parsed;
   const auto prefix = ToPrefix(route);
-  if (!prefix || (prefix->length > 0 && IsLinkLocal(prefix->address))) return std::nullopt;
+  if (!prefix || (prefix->length > 0 && prefix->address.IsLinkLocal())) return std::nullopt;
   parsed.prefix = *prefix;
   parsed.metric = rtnl_route_get_priority(route);
+  if (unsigned mtu = 0; rtnl_route_get_metric(route, RTAX_MTU, &mtu) == 0) parsed.mtu = mtu;
   rtnl_route_foreach_nexthop(route, AddNextHop, &parsed);
   return NetlinkEvent{false, parsed};
 }

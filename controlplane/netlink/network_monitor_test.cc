@@ -37,8 +37,8 @@ class NetworkMonitorTest : public NamespaceTest {
 
 TEST_F(NetworkMonitorTest, ReadsWhatIsThereAtTheStart) {
   MakeNeighbour();
-  Ip("route add 198.51.100.0/24 via 192.0.2.2");
-  Ip("route add 2001:db8:1::/48 via 2001:db8::2");
+  Ip("route add 198.51.100.0/24 via 192.0.2.2 mtu 1300");
+  Ip("route add 2001:db8:1::/48 via 2001:db8::2 mtu 1400");
   Ip("neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev steel0 nud permanent");
   Ip("route add 203.0.113.0/24 via 192.0.2.2 table 100");
   Ip("route add blackhole 233.252.0.0/24");
@@ -56,8 +56,11 @@ TEST_F(NetworkMonitorTest, ReadsWhatIsThereAtTheStart) {
 
   ASSERT_NE(Route("192.0.2.0/24"), nullptr);
   EXPECT_EQ(Route("192.0.2.0/24")->next_hops, (std::vector<KernelNextHop>{{link->index, {}}}));
+  EXPECT_EQ(Route("192.0.2.0/24")->mtu, 0u);
   ASSERT_NE(Route("198.51.100.0/24"), nullptr);
+  EXPECT_EQ(Route("198.51.100.0/24")->mtu, 1300u);
   ASSERT_NE(Route("2001:db8:1::/48"), nullptr);
+  EXPECT_EQ(Route("2001:db8:1::/48")->mtu, 1400u);
   EXPECT_EQ(Route("2001:db8:1::/48")->next_hops,
             (std::vector<KernelNextHop>{{link->index, Address("2001:db8::2")}}));
   EXPECT_EQ(Route("203.0.113.0/24"), nullptr);

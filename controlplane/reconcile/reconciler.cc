@@ -116,21 +116,15 @@ void Reconciler::EndHold() {
 }
 
 bool Reconciler::CompareNetwork(const v1::GetStatusResponse& status) {
-  const bool in_flight = routes_.in_flight() || neighbours_.in_flight();
-  if (!network_wanted_ || (in_flight && !routes_.known())) return false;
+  if (!network_wanted_ || (network_.in_flight() && !network_.known())) return false;
   const uint64_t fingerprint = status.network_fingerprint();
-  if (routes_.known() &&
-      fingerprint == routes_.applied_fingerprint() + neighbours_.applied_fingerprint())
-    return false;
-  if (!in_flight &&
-      fingerprint == routes_.wanted_fingerprint() + neighbours_.wanted_fingerprint()) {
-    routes_.MarkInSync();
-    neighbours_.MarkInSync();
+  if (network_.known() && fingerprint == network_.applied_fingerprint()) return false;
+  if (!network_.in_flight() && fingerprint == network_.wanted_fingerprint()) {
+    network_.MarkInSync();
     return false;
   }
-  const bool lost_or_other = routes_.known() || fingerprint != 0;
-  routes_.Forget();
-  neighbours_.Forget();
+  const bool lost_or_other = network_.known() || fingerprint != 0;
+  network_.Forget();
   return lost_or_other;
 }
 
@@ -167,8 +161,7 @@ bool Reconciler::CompareServices(const v1::GetStatusResponse& status) {
 }
 
 void Reconciler::SetNetwork(const WantedNetwork& network) {
-  routes_.Assign(network.routes);
-  neighbours_.Assign(network.neighbours);
+  network_.Want(network);
   if (!network_wanted_) {
     // What is there was not compared yet.
     network_wanted_ = true;
@@ -216,32 +209,19 @@ void Reconciler::Pump() {
 
 // The three answer whether the next kind may go: nothing is under way, or waits for its next try.
 bool Reconciler::PumpNetwork() {
-  if (routes_.in_flight() || neighbours_.in_flight()) return false;
+  if (network_.in_flight()) return false;
   if (network_retry_.waiting) return true;
-  const auto routes = routes_.Take();
-  const auto neighbours = neighbours_.Take();
-  if (routes.empty() && neighbours.empty()) return true;
+  auto apply = network_.Take();
+  if (!apply) return true;
   v1::Request request;
-  v1::ApplyNetworkRequest& apply = *request.mutable_apply_network();
-  apply.set_replace(routes.replace);
-  for (const v1::Route* route : routes.put) *apply.add_routes() = *route;
-  for (const v1::Route* route : routes.removed) apply.add_removed_routes(route->prefix());
-  for (const v1::Neighbour* neighbour : neighbours.put) *apply.add_neighbours() = *neighbour;
-  for (const v1::Neighbour* neighbour : neighbours.removed) {
-    v1::Neighbour* removed = apply.add_removed_neighbours();
-    removed->set_port_id(neighbour->port_id());
-    removed->set_address(neighbour->address());
-  }
-  const auto done = [this](const v1::ApplyResponse&) {
-    routes_.Acknowledge();
-    neighbours_.Acknowledge();
-  };
-  const auto lost = [this](const v1::Error*) {
-    routes_.Abandon();
-    neighbours_.Abandon();
-    return false;
-  };
-  Push(std::move(request), "network", network_retry_, done, lost);
+  *request.mutable_apply_network() = std::move(*apply);
+  Push(
+      std::move(request), "network", network_retry_,
+      [this](const v1::ApplyResponse&) { network_.Acknowledge(); },
+      [this](const v1::Error*) {
+        network_.Abandon();
+        return false;
+      });
   return false;
 }
 

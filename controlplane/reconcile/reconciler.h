@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Makes the dataplane have what is wanted, and keeps it so. Wanted are three things: the network
-// (routes and neighbours of the twins), the health overlay and the services. Owned by, called from
+// (routes, neighbours and addresses), the health overlay and the services. Owned by, called from
 // and calling back on the io_context's one thread.
 //
 // Each is pushed as the difference to what the dataplane has, one push of a kind at a time; what
@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "controlplane/dataplane_client/dataplane_client.h"
+#include "controlplane/reconcile/synced_network.h"
 #include "controlplane/reconcile/synced_services.h"
 #include "controlplane/reconcile/synced_set.h"
 #include "controlplane/reconcile/wanted_network.h"
@@ -125,8 +126,7 @@ class Reconciler {
   uint64_t resyncs_total_ = 0;
 
   bool network_wanted_ = false;
-  SyncedSet<v1::Route> routes_;
-  SyncedSet<v1::Neighbour> neighbours_;
+  SyncedNetwork network_;
   SyncedSet<v1::BackendHealth> health_;
   std::set<std::string> health_keys_;
   std::set<std::string> surplus_health_;  // wanted no more, still in health_

@@ -44,6 +44,11 @@ WantedNetwork Network(const std::vector<std::string>& prefixes) {
   neighbour.set_address("10.0.2.1");
   neighbour.set_mac("02:00:00:00:00:01");
   network.neighbours[NeighbourName(neighbour)] = neighbour;
+  v1::BoxAddress address;
+  address.set_port_id(0);
+  address.set_address("10.0.2.254");
+  address.set_prefix_length(24);
+  network.addresses["0 10.0.2.254"] = address;
   return network;
 }
 
@@ -126,6 +131,7 @@ TEST_F(ReconcilerTest, PushesNetworkThenHealthThenServices) {
   EXPECT_EQ(dataplane_->generation, 7u);
   EXPECT_EQ(dataplane_->routes.size(), 2u);
   EXPECT_EQ(dataplane_->neighbours.size(), 1u);
+  EXPECT_EQ(dataplane_->addresses.size(), 1u);
   RunFor(120ms);
   EXPECT_EQ(dataplane_->applies.size(), 3u);
   EXPECT_EQ(reconciler_->resyncs_total(), 0u);
@@ -151,6 +157,7 @@ TEST_F(ReconcilerTest, PushesOnlyWhatChanged) {
   EXPECT_EQ(network.routes_size(), 1);
   EXPECT_EQ(network.removed_routes(0), "10.0.2.0/24");
   EXPECT_EQ(network.neighbours_size(), 0);
+  EXPECT_EQ(network.addresses_size(), 0);
 
   reconciler_->ChangeHealth(Health("web", v1::HEALTH_DOWN));
   ASSERT_TRUE(RunUntil([&] { return dataplane_->applies.size() == 3; }));
@@ -232,8 +239,11 @@ TEST_F(ReconcilerTest, RepairsDriftOfEachKind) {
   dataplane_->neighbours.clear();
   ASSERT_TRUE(RunUntil([&] { return dataplane_->neighbours.size() == 1; }));
   EXPECT_EQ(reconciler_->resyncs_total(), 3u);
+  dataplane_->addresses.clear();
+  ASSERT_TRUE(RunUntil([&] { return dataplane_->addresses.size() == 1; }));
+  EXPECT_EQ(reconciler_->resyncs_total(), 4u);
   RunFor(20ms);
-  EXPECT_EQ(dataplane_->applies.size(), 3u);
+  EXPECT_EQ(dataplane_->applies.size(), 4u);
 }
 
 TEST_F(ReconcilerTest, ReplacesOnConflict) {

@@ -9,6 +9,7 @@ namespace {
 
 struct TwinRoute {
   uint32_t metric = 0;
+  uint32_t mtu = 0;
   std::vector<KernelNextHop> next_hops;  // through twins only, sorted, at least one
 };
 using TwinRoutes = std::map<net::Prefix, TwinRoute>;
@@ -21,7 +22,7 @@ TwinRoutes SelectRoutes(const KernelNetwork& network, const Twins& twins) {
   for (const KernelRoute& route : network.routes) {
     const bool to_host = route.prefix.length == route.prefix.address.bit_length();
     if (to_host && own.contains(route.prefix.address)) continue;
-    TwinRoute candidate{route.metric, {}};
+    TwinRoute candidate{route.metric, route.mtu, {}};
     for (const KernelNextHop& hop : route.next_hops)
       if (twins.contains(hop.interface_index)) candidate.next_hops.push_back(hop);
     if (candidate.next_hops.empty()) continue;
@@ -65,6 +66,22 @@ class RouteLookup {
   Lengths v6_lengths_;
 };
 
+// An address that stands several times on an interface counts with the largest network.
+void AddAddresses(const KernelNetwork& network, const Twins& twins, WantedNetwork& wanted) {
+  for (const KernelAddress& own : network.addresses) {
+    if (!own.address.IsUnicastHost()) continue;
+    v1::BoxAddress message;
+    message.set_address(net::ToString(own.address));
+    message.set_prefix_length(static_cast<uint32_t>(own.prefix_length));
+    std::string name = message.address();
+    if (const auto twin = twins.find(own.interface_index); twin != twins.end()) {
+      message.set_port_id(twin->second);
+      name = std::to_string(twin->second) + ' ' + name;
+    }
+    wanted.addresses.try_emplace(name, message);
+  }
+}
+
 }  // namespace
 
 Twins FindTwins(const KernelNetwork& network, const PortList& ports) {
@@ -85,6 +102,7 @@ WantedNetwork MakeWantedNetwork(const KernelNetwork& network, const Twins& twins
   for (const auto& [prefix, route] : SelectRoutes(network, twins)) {
     v1::Route message;
     message.set_prefix(net::ToString(prefix));
+    message.set_mtu(route.mtu);
     for (const KernelNextHop& hop : route.next_hops) {
       v1::Gateway* gateway = message.add_gateways();
       gateway->set_port_id(twins.at(hop.interface_index));
@@ -101,6 +119,7 @@ WantedNetwork MakeWantedNetwork(const KernelNetwork& network, const Twins& twins
     message.set_mac(net::ToString(neighbour.mac));
     wanted.neighbours[NeighbourName(message)] = message;
   }
+  AddAddresses(network, twins, wanted);
   return wanted;
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the dataplane should know of the kernel's network: routes and neighbours of the twins, in
-// the dataplane's words. Pure, any thread.
+// What the dataplane should know of the kernel's network: routes and neighbours of the twins and
+// the box's own addresses, in the dataplane's words. Pure, any thread.
 //
 // A prefix with several routes keeps the one of the lowest metric among those that leave through a
 // twin; of its paths, those that do. A route through other interfaces is nothing that the dataplane
-// could follow.
+// could follow. Addresses are those of all interfaces, but for loopback ones: a packet to any of
+// them has arrived.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ using Twins = std::map<int, uint32_t>;  // port ids by the kernel's interface in
 struct WantedNetwork {
   std::map<std::string, v1::Route> routes;          // by prefix
   std::map<std::string, v1::Neighbour> neighbours;  // by NeighbourName()
+  std::map<std::string, v1::BoxAddress> addresses;  // by port, if any, and address
 };
 
 using PortList = google::protobuf::RepeatedPtrField<v1::Port>;

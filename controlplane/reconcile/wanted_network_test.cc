@@ -19,16 +19,19 @@ KernelNetwork TwoTwins() {
                    {2, {2, "eth0", true}},
                    {7, {7, "steel0", true}},
                    {8, {8, "steel1", true}}};
-  network.addresses = {{7, Address("10.0.1.1"), 24}};
+  network.addresses = {{1, Address("127.0.0.1"), 8},     {1, Address("::1"), 128},
+                       {1, Address("192.0.2.80"), 32},   {2, Address("192.0.2.1"), 24},
+                       {7, Address("10.0.1.1"), 24},     {7, Address("10.0.1.1"), 32},
+                       {8, Address("2001:db8:2::1"), 64}};
   network.routes = {
-      {Net("10.0.1.0/24"), 0, {{7, {}}}},
-      {Net("10.0.2.0/24"), 0, {{8, {}}}},
-      {Net("0.0.0.0/0"), 100, {{2, Address("192.0.2.254")}}},
-      {Net("0.0.0.0/0"), 300, {{7, Address("10.0.1.253")}}},
-      {Net("0.0.0.0/0"), 200, {{8, Address("10.0.2.254")}, {7, Address("10.0.1.254")}}},
-      {Net("10.9.0.0/16"), 0, {{2, Address("192.0.2.9")}, {7, Address("10.0.1.9")}}},
-      {Net("10.0.1.1/32"), 0, {{7, {}}}},  // the box's own
-      {Net("2001:db8::/32"), 0, {{7, Address("fe80::1")}}},
+      {Net("10.0.1.0/24"), 0, 0, {{7, {}}}},
+      {Net("10.0.2.0/24"), 0, 0, {{8, {}}}},
+      {Net("0.0.0.0/0"), 100, 0, {{2, Address("192.0.2.254")}}},
+      {Net("0.0.0.0/0"), 300, 0, {{7, Address("10.0.1.253")}}},
+      {Net("0.0.0.0/0"), 200, 0, {{8, Address("10.0.2.254")}, {7, Address("10.0.1.254")}}},
+      {Net("10.9.0.0/16"), 0, 1300, {{2, Address("192.0.2.9")}, {7, Address("10.0.1.9")}}},
+      {Net("10.0.1.1/32"), 0, 0, {{7, {}}}},  // the box's own
+      {Net("2001:db8::/32"), 0, 0, {{7, Address("fe80::1")}}},
   };
   network.neighbours = {
       {{7, Address("10.0.1.9")},
@@ -71,7 +74,7 @@ TEST(WantedNetwork, HoldsOnlyWhatLeavesThroughATwin) {
             "gateways { port_id: 1 address: \"10.0.2.254\" }");
   // The path through eth0 is left out.
   EXPECT_EQ(wanted.routes.at("10.9.0.0/16").ShortDebugString(),
-            "prefix: \"10.9.0.0/16\" gateways { address: \"10.0.1.9\" }");
+            "prefix: \"10.9.0.0/16\" gateways { address: \"10.0.1.9\" } mtu: 1300");
   EXPECT_EQ(wanted.routes.at("2001:db8::/32").gateways(0).address(), "fe80::1");
 
   ASSERT_EQ(wanted.neighbours.size(), 1u);
@@ -79,10 +82,27 @@ TEST(WantedNetwork, HoldsOnlyWhatLeavesThroughATwin) {
             "address: \"10.0.1.9\" mac: \"02:00:00:00:00:09\"");
 }
 
-TEST(WantedNetwork, IsEmptyWithoutTwins) {
+TEST(WantedNetwork, HoldsTheBoxsAddressesWhereverTheyAre) {
+  const KernelNetwork network = TwoTwins();
+  std::map<std::string, std::string> held;
+  for (const auto& [key, address] :
+       MakeWantedNetwork(network, FindTwins(network, Ports())).addresses)
+    held[key] = address.ShortDebugString();
+  const std::map<std::string, std::string> expected = {
+      // The larger of its two networks, and no loopback address.
+      {"0 10.0.1.1", "port_id: 0 address: \"10.0.1.1\" prefix_length: 24"},
+      {"1 2001:db8:2::1", "port_id: 1 address: \"2001:db8:2::1\" prefix_length: 64"},
+      {"192.0.2.1", "address: \"192.0.2.1\" prefix_length: 24"},
+      {"192.0.2.80", "address: \"192.0.2.80\" prefix_length: 32"},
+  };
+  EXPECT_EQ(held, expected);
+}
+
+TEST(WantedNetwork, HasNoWayOutWithoutTwins) {
   const WantedNetwork wanted = MakeWantedNetwork(TwoTwins(), {});
   EXPECT_TRUE(wanted.routes.empty());
   EXPECT_TRUE(wanted.neighbours.empty());
+  for (const auto& [key, address] : wanted.addresses) EXPECT_FALSE(address.has_port_id());
 }
 
 TEST(WantedNetwork, FindsNextHopsByTheLongestMatch) {

@@ -6,6 +6,7 @@
 
 #include "control/request_error.h"
 #include "control/service_compiler.h"
+#include "net/wire.h"
 #include "proto/convert.h"
 #include "proto/fingerprint.h"
 
@@ -254,6 +255,12 @@ std::unique_ptr<const core::Snapshot> Configuration::Apply(const v1::ApplyHealth
 
 namespace {
 
+// Below the least nobody would make packets smaller.
+uint16_t ToMtu(uint32_t route_mtu, net::Family family) {
+  if (route_mtu == 0) return 0;
+  return static_cast<uint16_t>(std::clamp<uint32_t>(route_mtu, net::LeastMtu(family), UINT16_MAX));
+}
+
 std::pair<net::Prefix, std::vector<core::Gateway>> ToRoute(const v1::Route& message,
                                                            const std::string& path,
                                                            size_t port_count) {
@@ -267,7 +274,10 @@ std::pair<net::Prefix, std::vector<core::Gateway>> ToRoute(const v1::Route& mess
     if (!gateway.address().empty())
       compiled.address = Require(net::ParseIpAddress(gateway.address()), gateway_path + ".address");
   }
-  return {Require(net::ParsePrefix(message.prefix()), path + ".prefix"), std::move(gateways)};
+  const auto prefix = Require(net::ParsePrefix(message.prefix()), path + ".prefix");
+  for (core::Gateway& gateway : gateways)
+    gateway.mtu = ToMtu(message.mtu(), prefix.address.family());
+  return {prefix, std::move(gateways)};
 }
 
 core::Neighbour ToNeighbour(const v1::Neighbour& message, const std::string& path,
@@ -279,6 +289,22 @@ core::Neighbour ToNeighbour(const v1::Neighbour& message, const std::string& pat
 
 std::string PartName(const core::Neighbour& neighbour) {
   return std::to_string(neighbour.port) + " " + net::ToString(neighbour.address);
+}
+
+core::BoxAddress ToBoxAddress(const v1::BoxAddress& message, const std::string& path,
+                              size_t port_count) {
+  core::BoxAddress compiled;
+  if (message.has_port_id()) {
+    if (message.port_id() >= port_count) Refuse(path + ".port_id", "no such port");
+    compiled.port = static_cast<core::PortId>(message.port_id());
+  }
+  compiled.address = Require(net::ParseIpAddress(message.address()), path + ".address");
+  return compiled;
+}
+
+std::string PartName(const core::BoxAddress& address) {
+  return "own " + (address.port ? std::to_string(*address.port) + " " : "") +
+         net::ToString(address.address);
 }
 
 }  // namespace
@@ -313,6 +339,21 @@ std::unique_ptr<const core::Snapshot> Configuration::Apply(const v1::ApplyNetwor
     const auto mac = Require(net::ParseMacAddress(request.neighbours(i).mac()), path + ".mac");
     network.neighbours.insert_or_assign(neighbour, mac);
     parts.insert_or_assign(PartName(neighbour), proto::Fingerprint(request.neighbours(i)));
+  }
+  for (int i = 0; i < request.removed_addresses_size(); ++i) {
+    const auto address =
+        ToBoxAddress(request.removed_addresses(i), Indexed("removed_addresses", i), port_count);
+    network.addresses.erase(address);
+    parts.erase(PartName(address));
+  }
+  for (int i = 0; i < request.addresses_size(); ++i) {
+    const v1::BoxAddress& message = request.addresses(i);
+    const std::string path = Indexed("addresses", i);
+    const auto address = ToBoxAddress(message, path, port_count);
+    if (message.prefix_length() > static_cast<uint32_t>(address.address.bit_length()))
+      Refuse(path + ".prefix_length", "is more than the address has bits");
+    network.addresses.insert_or_assign(address, static_cast<int>(message.prefix_length()));
+    parts.insert_or_assign(PartName(address), proto::Fingerprint(message));
   }
   if (network.neighbours.size() > core::Network::kMaxNextHops)
     throw RequestError(v1::Error::CODE_RESOURCE_EXHAUSTED, "neighbours",

@@ -89,7 +89,7 @@ class Configuration {
   std::map<std::string, HealthEntry> health_;  // by BackendName
   uint64_t health_fingerprint_ = 0;
   core::NetworkDescription network_;
-  std::map<std::string, uint64_t> network_parts_;  // fingerprints of routes and neighbours
+  std::map<std::string, uint64_t> network_parts_;  // fingerprints of what network_ holds
   uint64_t network_fingerprint_ = 0;
 
   core::Snapshot current_;

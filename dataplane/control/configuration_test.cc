@@ -386,6 +386,70 @@ TEST_F(ConfigurationTest, NetworkIsAppliedWholeOrNotAtAll) {
   EXPECT_EQ(configuration_.network_fingerprint(), proto::Fingerprint(route));
 }
 
+TEST_F(ConfigurationTest, RoutesMtuBoundsItsNextHop) {
+  v1::ApplyNetworkRequest request;
+  for (const auto& [prefix, mtu] : {std::pair("10.0.2.0/24", 1300u),
+                                    {"10.0.3.0/24", 0u},
+                                    {"10.0.4.0/24", 70'000u},
+                                    {"fd00:2::/64", 1200u}}) {
+    v1::Route& route = *request.add_routes();
+    route.set_prefix(prefix);
+    route.set_mtu(mtu);
+    route.add_gateways()->set_address("10.0.2.1");
+  }
+  v1::Neighbour& neighbour = *request.add_neighbours();
+  neighbour.set_address("10.0.2.1");
+  neighbour.set_mac("02:00:00:00:00:01");
+  const auto network = configuration_.Apply(request)->network;
+  const auto mtu = [&](const char* destination) {
+    const auto lookup = network->Find(*net::ParseIpAddress(destination), 0);
+    EXPECT_EQ(lookup.outcome, core::Network::Outcome::kFound);
+    return network->next_hop(lookup.next_hop).mtu;
+  };
+  EXPECT_EQ(mtu("10.0.2.9"), 1300);
+  EXPECT_EQ(mtu("10.0.3.9"), 1500);
+  EXPECT_EQ(mtu("10.0.4.9"), 1500);
+  EXPECT_EQ(mtu("fd00:2::9"), 1280) << "what every IPv6 link carries";
+}
+
+TEST_F(ConfigurationTest, BoxAddressesAreAppliedWholeOrNotAtAll) {
+  v1::ApplyNetworkRequest request;
+  v1::BoxAddress& on_port = *request.add_addresses();
+  on_port.set_port_id(1);
+  on_port.set_address("10.0.2.254");
+  on_port.set_prefix_length(24);
+  v1::BoxAddress& elsewhere = *request.add_addresses();
+  elsewhere.set_address("10.0.2.254");
+  elsewhere.set_prefix_length(32);
+  const net::IpAddress address = *net::ParseIpAddress("10.0.2.254");
+  auto network = configuration_.Apply(request)->network;
+  EXPECT_TRUE(network->IsBoxAddress(address));
+  ASSERT_EQ(network->AddressesOn(1, net::Family::kIpv4).size(), 1u);
+  EXPECT_EQ(network->AddressesOn(1, net::Family::kIpv4)[0], address);
+  EXPECT_EQ(configuration_.network_fingerprint(),
+            proto::Fingerprint(on_port) + proto::Fingerprint(elsewhere));
+
+  v1::ApplyNetworkRequest bad;
+  *bad.add_removed_addresses() = on_port;
+  *bad.add_addresses() = elsewhere;
+  v1::BoxAddress& worse = *bad.add_addresses();
+  worse.set_address("10.0.2.300");
+  EXPECT_EQ(Refusal(bad), "addresses[1].address");
+  worse.set_address("10.0.2.3");
+  worse.set_prefix_length(33);
+  EXPECT_EQ(Refusal(bad), "addresses[1].prefix_length");
+  worse.set_port_id(2);
+  EXPECT_EQ(Refusal(bad), "addresses[1].port_id");
+
+  v1::ApplyNetworkRequest removal;
+  *removal.add_removed_addresses() = on_port;
+  removal.mutable_removed_addresses(0)->clear_prefix_length();
+  network = configuration_.Apply(removal)->network;
+  EXPECT_TRUE(network->AddressesOn(1, net::Family::kIpv4).empty());
+  EXPECT_TRUE(network->IsBoxAddress(address)) << "another interface still has it";
+  EXPECT_EQ(configuration_.network_fingerprint(), proto::Fingerprint(elsewhere));
+}
+
 TEST_F(ConfigurationTest, BackendThatComesBackFindsItsSlotAndSessions) {
   const v1::Service with = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
   const v1::Service without = MakeService("a", "10.0.1.1", 80, {});

@@ -93,9 +93,7 @@ void ShrinkMtu(uint16_t added_bytes, const ParsedPacket& parsed, Packet& packet)
                                ? icmp.type == net::kIcmpv4DestinationUnreachable &&
                                      icmp.code == net::kIcmpv4CodeFragmentationNeeded
                                : icmp.type == net::kIcmpv6PacketTooBig;
-  // The smallest MTU that the protocols allow (RFC 791, RFC 8200) stays.
-  const uint16_t least = parsed.family == Family::kIpv4 ? 68 : 1280;
-  if (!carries_mtu || icmp.mtu.value() < least + added_bytes) return;
+  if (!carries_mtu || icmp.mtu.value() < net::LeastMtu(parsed.family) + added_bytes) return;
   icmp.mtu = Be16(static_cast<uint16_t>(icmp.mtu.value() - added_bytes));
 }
 

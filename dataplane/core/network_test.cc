@@ -56,7 +56,8 @@ TEST(Network, LongestPrefixEqualsBruteForce) {
       const int length = static_cast<int>(random() % (v4 ? 33 : 129));
       const IpAddress gateway = net::Ipv4Address{net::Be32(0xac100000 + i)};
       const PortId port = random() % 2;
-      description.routes[net::NetworkOf(SomeAddress(random, v4), length)] = {{port, gateway}};
+      const uint16_t mtu = std::array<uint16_t, 3>{0, 1300, 9500}[random() % 3];
+      description.routes[net::NetworkOf(SomeAddress(random, v4), length)] = {{port, gateway, mtu}};
       description.neighbours[{port, gateway}] = Mac(static_cast<uint8_t>(i));
     }
     const Network network(description, kPorts);
@@ -72,7 +73,8 @@ TEST(Network, LongestPrefixEqualsBruteForce) {
       ASSERT_EQ(next_hop.port, gateway.port);
       ASSERT_EQ(next_hop.destination, description.neighbours.at({gateway.port, *gateway.address}));
       ASSERT_EQ(next_hop.source, kPorts[gateway.port].mac);
-      ASSERT_EQ(next_hop.mtu, kPorts[gateway.port].mtu);
+      const uint16_t port_mtu = kPorts[gateway.port].mtu;
+      ASSERT_EQ(next_hop.mtu, gateway.mtu != 0 ? std::min(gateway.mtu, port_mtu) : port_mtu);
     }
   }
 }
@@ -138,6 +140,61 @@ TEST(Network, AGatewayMayBeOfTheOtherFamily) {
   description.neighbours[{0, Address("fe80::1")}] = Mac(7);
   const Network network(description, kPorts);
   EXPECT_EQ(network.Find(Address("192.0.2.9"), 0).outcome, Network::Outcome::kFound);
+}
+
+// One neighbour is the next hop of routes with several MTUs.
+TEST(Network, MtuIsTheRoutes) {
+  NetworkDescription description;
+  description.routes[PrefixOf("10.0.2.0/24")] = {{0, {}}};
+  description.routes[PrefixOf("10.0.2.128/25")] = {{0, {}, 1400}};
+  description.routes[PrefixOf("192.0.2.0/24")] = {{0, Address("10.0.2.129"), 1300}};
+  description.routes[PrefixOf("198.51.100.0/24")] = {{0, Address("10.0.2.129")}};
+  for (const char* host : {"10.0.2.1", "10.0.2.129"})
+    description.neighbours[{0, Address(host)}] = Mac(5);
+  const Network network(description, kPorts);
+  const auto mtu = [&](const char* destination) {
+    const Network::Lookup lookup = network.Find(Address(destination), 0);
+    EXPECT_EQ(lookup.outcome, Network::Outcome::kFound);
+    EXPECT_EQ(network.next_hop(lookup.next_hop).destination, Mac(5));
+    return network.next_hop(lookup.next_hop).mtu;
+  };
+  EXPECT_EQ(mtu("10.0.2.1"), 1500);
+  EXPECT_EQ(mtu("10.0.2.129"), 1400);
+  EXPECT_EQ(mtu("192.0.2.1"), 1300);
+  EXPECT_EQ(mtu("198.51.100.1"), 1500);
+}
+
+TEST(Network, AddressesOfThePortAreThoseToSpeakFrom) {
+  NetworkDescription description;
+  description.addresses = {{{0, Address("10.0.1.1")}, 32},    {{0, Address("10.0.1.9")}, 24},
+                           {{0, Address("10.0.1.5")}, 24},    {{0, Address("fe80::1")}, 64},
+                           {{1, Address("169.254.1.1")}, 16}, {{1, Address("2001:db8::1")}, 64},
+                           {{{}, Address("192.0.2.80")}, 32}, {{7, Address("10.0.7.1")}, 24}};
+  const Network network(description, kPorts);
+  const auto on = [&](PortId port, net::Family family) {
+    const auto addresses = network.AddressesOn(port, family);
+    return std::vector<IpAddress>(addresses.begin(), addresses.end());
+  };
+  using net::Family;
+  EXPECT_EQ(on(0, Family::kIpv4),
+            (std::vector{Address("10.0.1.5"), Address("10.0.1.9"), Address("10.0.1.1")}));
+  EXPECT_TRUE(on(0, Family::kIpv6).empty()) << "a link-local address is nobody's elsewhere";
+  EXPECT_TRUE(on(1, Family::kIpv4).empty());
+  EXPECT_EQ(on(1, Family::kIpv6), std::vector{Address("2001:db8::1")});
+  EXPECT_TRUE(on(7, Family::kIpv4).empty()) << "no such port";
+  EXPECT_TRUE(Network().AddressesOn(0, Family::kIpv4).empty());
+}
+
+TEST(Network, EveryAddressOfTheBoxIsItsOwn) {
+  NetworkDescription description;
+  description.addresses = {{{0, Address("10.0.1.1")}, 24},
+                           {{1, Address("fe80::1")}, 64},
+                           {{{}, Address("192.0.2.80")}, 32}};
+  const Network network(description, kPorts);
+  for (const char* own : {"10.0.1.1", "fe80::1", "192.0.2.80"})
+    EXPECT_TRUE(network.IsBoxAddress(Address(own))) << own;
+  for (const char* other : {"10.0.1.2", "::ffff:0:a00:101", "192.0.2.81"})
+    EXPECT_FALSE(network.IsBoxAddress(Address(other))) << other;
 }
 
 TEST(Network, WhatCannotBeUsedIsLeftOut) {

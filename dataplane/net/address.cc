@@ -40,6 +40,11 @@ bool IpAddress::IsUnicastHost() const {
   return v6_ != Ipv6Address{} && v6_ != kLoopback && v6_.bytes[0] != 0xff;
 }
 
+bool IpAddress::IsLinkLocal() const {
+  if (is_v4()) return v4().bits.value() >> 16 == 0xa9fe;
+  return v6_.bytes[0] == 0xfe && (v6_.bytes[1] & 0xc0) == 0x80;
+}
+
 Prefix NetworkOf(const IpAddress& address, int length) {
   return {MaskHostBits(address, length), length};
 }

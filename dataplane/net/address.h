@@ -66,6 +66,8 @@ class IpAddress {
   }
   // Unspecified, multicast, broadcast or loopback: cannot be a host on a network.
   bool IsUnicastHost() const;
+  // Means something on one link only (RFC 3927, RFC 4291 section 2.5.6).
+  bool IsLinkLocal() const;
 
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 

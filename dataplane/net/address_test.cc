@@ -34,6 +34,13 @@ TEST(Address, HostAddresses) {
     EXPECT_FALSE(ParseIpAddress(text)->IsUnicastHost()) << text;
 }
 
+TEST(Address, LinkLocal) {
+  for (const char* text : {"169.254.0.1", "169.254.255.255", "fe80::1", "febf::1"})
+    EXPECT_TRUE(ParseIpAddress(text)->IsLinkLocal()) << text;
+  for (const char* text : {"169.253.0.1", "169.255.0.1", "fe7f::1", "fec0::1", "::1"})
+    EXPECT_FALSE(ParseIpAddress(text)->IsLinkLocal()) << text;
+}
+
 TEST(Prefix, ContainsItsOwn) {
   const Prefix v4 = *ParsePrefix("10.1.0.0/16");
   EXPECT_TRUE(v4.Contains(*ParseIpAddress("10.1.255.255")));

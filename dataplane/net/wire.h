@@ -24,6 +24,12 @@ static_assert(sizeof(EthernetHeader) == 14);
 inline constexpr Be16 kEtherTypeIpv4{0x0800};
 inline constexpr Be16 kEtherTypeIpv6{0x86dd};
 
+// What every link of the family carries: no MTU is smaller (RFC 791 section 3.2, RFC 8200 section
+// 5).
+constexpr uint16_t LeastMtu(Family family) {
+  return family == Family::kIpv4 ? 68 : 1280;
+}
+
 struct Ipv4Header {
   uint8_t version_and_length;
   uint8_t dscp_and_ecn;
