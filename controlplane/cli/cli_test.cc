@@ -344,6 +344,8 @@ TEST_F(CliTest, Stats) {
     worker.set_worker(i);
     worker.set_polls(200);
     worker.set_busy_polls(50);
+    worker.set_icmp_errors_sent(100 + i);
+    worker.set_icmp_errors_suppressed(7 * i);
     for (const auto& [name, packets] :
          {std::pair{"forwarded", 40u}, std::pair{"no_service", 2u}, std::pair{"bad_header", 0u}}) {
       v1::VerdictCount& verdict = *worker.add_verdicts();
@@ -359,6 +361,8 @@ TEST_F(CliTest, Stats) {
   ExpectLine("no_service        4  no    of no_service");
   EXPECT_EQ(out_.find("bad_header"), std::string::npos) << "no packet met it";
   EXPECT_NE(out_.find("25%"), std::string::npos);
+  EXPECT_NE(out_.find(" 100  "), std::string::npos) << out_;
+  EXPECT_NE(out_.find("101 (7 suppressed)"), std::string::npos) << out_;
 
   EXPECT_EQ(Do({"stats", "-o", "json"}), kOk);
   EXPECT_NE(out_.find("bad_header"), std::string::npos);

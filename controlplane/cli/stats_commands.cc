@@ -58,11 +58,18 @@ std::string BusyPercent(const v1::WorkerCounters& worker) {
   return Text(worker.busy_polls() * 100 / worker.polls()) + "%";
 }
 
+std::string IcmpErrors(const v1::WorkerCounters& worker) {
+  const std::string sent = Text(worker.icmp_errors_sent());
+  if (worker.icmp_errors_suppressed() == 0) return sent;
+  return sent + " (" + Text(worker.icmp_errors_suppressed()) + " suppressed)";
+}
+
 void PrintWorkers(const v1::GetStatsResponse& stats, std::ostream& out) {
   Table table(out, {{"WORKER"},
                     {"CORE", kRight},
                     {"RECEIVED", kRight},
                     {"FROM KERNEL", kRight},
+                    {"ICMP ERRORS SENT", kRight},
                     {"SESSIONS", kRight},
                     {"CREATED", kRight},
                     {"EXPIRED", kRight},
@@ -70,9 +77,10 @@ void PrintWorkers(const v1::GetStatsResponse& stats, std::ostream& out) {
                     {"GENERATION", kRight}});
   for (const v1::WorkerCounters& worker : stats.counters().workers()) {
     table.Add({Text(worker.worker()), Text(worker.core()), Text(worker.received_packets()),
-               Text(worker.kernel_received_packets()), Text(worker.sessions_active()),
-               Text(worker.sessions_created()), Text(worker.sessions_expired()),
-               BusyPercent(worker), Text(worker.snapshot_generation())});
+               Text(worker.kernel_received_packets()), IcmpErrors(worker),
+               Text(worker.sessions_active()), Text(worker.sessions_created()),
+               Text(worker.sessions_expired()), BusyPercent(worker),
+               Text(worker.snapshot_generation())});
   }
   table.Flush();
   out << '\n';

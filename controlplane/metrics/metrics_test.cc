@@ -113,6 +113,8 @@ std::shared_ptr<MetricsData> FullData() {
     v1::WorkerCounters& worker = *counters.add_workers();
     worker.set_worker(i);
     worker.set_received_packets(10);
+    worker.set_icmp_errors_sent(20 + i);
+    worker.set_icmp_errors_suppressed(30 + i);
     for (const auto& [name, packets] : {std::pair{"forwarded", 8u}, std::pair{"no_service", 2u}}) {
       v1::VerdictCount& verdict = *worker.add_verdicts();
       verdict.set_name(name);
@@ -156,6 +158,8 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
       {R"(steelyard_backend_sessions_created_total{service="web",backend="10.0.2.11:80"})", "106"},
       {R"(steelyard_worker_packets_total{worker="1",verdict="no_service"})", "2"},
       {R"(steelyard_worker_received_packets_total{worker="0"})", "10"},
+      {R"(steelyard_worker_icmp_errors_sent_total{worker="1"})", "21"},
+      {R"(steelyard_worker_icmp_errors_suppressed_total{worker="0"})", "30"},
       {R"(steelyard_port_received_bytes_total{port="net_af_xdp0"})", "9007199254740991"},
       {R"(steelyard_port_link_up{port="net_af_xdp0"})", "1"},
       {R"(steelyard_dataplane_up)", "1"},

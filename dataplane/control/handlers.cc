@@ -72,6 +72,8 @@ void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCou
   out.set_received_packets(counters.received_packets.value());
   out.set_kernel_received_packets(counters.kernel_received_packets.value());
   out.set_kernel_dropped_packets(counters.kernel_dropped_packets.value());
+  out.set_icmp_errors_sent(counters.icmp_errors_sent.value());
+  out.set_icmp_errors_suppressed(counters.icmp_errors_suppressed.value());
   const uint64_t expired = counters.sessions_expired.value();
   out.set_sessions_expired(expired);
   out.set_sessions_created(counters.sessions_created.value());

@@ -15,7 +15,7 @@ namespace steelyard::core {
 
 using PortId = uint16_t;
 
-inline constexpr uint32_t kBurstCapacity = 32;
+inline constexpr uint32_t kBurstCapacity = 32;  // bits of Burst::answered
 
 struct Burst {
   uint32_t count = 0;
@@ -24,7 +24,10 @@ struct Burst {
   std::array<void*, kBurstCapacity> buffer;  // the driver's handle; core never looks into it
   // Set by Pipeline::Process for every packet.
   std::array<net::Verdict, kBurstCapacity> verdict;
-  std::array<PortId, kBurstCapacity> out_port;  // when forwarded
+  std::array<PortId, kBurstCapacity> out_port;  // when forwarded or answered
+  // A bit a packet, by position: it is dropped as its verdict says, and its buffer now holds an
+  // answer to its sender that is to be sent.
+  uint32_t answered = 0;
 };
 
 }  // namespace steelyard::core

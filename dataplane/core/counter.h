@@ -30,6 +30,8 @@ struct alignas(64) WorkerCounters {
   std::array<Counter, net::kVerdictCount> verdicts;
   Counter kernel_received_packets;  // from twins, to be sent out of the port
   Counter kernel_dropped_packets;   // of those, not sent
+  Counter icmp_errors_sent;         // of the box itself, about packets that it dropped
+  Counter icmp_errors_suppressed;   // beyond the rate
   Counter sessions_created;
   Counter sessions_expired;  // removed, whatever the reason
   Counter stateless_packets;  // forwarded without a session

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/forward/proxy_protocol.h"
+#include "core/icmp_answer.h"
 #include "core/icmp_error.h"
 #include "core/token_bucket.h"
 #include "net/checksum.h"
@@ -26,6 +27,7 @@ Pipeline::Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& w
 void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) {
   const PacketContext context{snapshot,      sessions_, worker_,
                               burst.in_port, now_ns,    Milliseconds(now_ns)};
+  burst.answered = 0;
   Parse(snapshot, burst);
   HashKeys(burst.count);
   PickCandidates(burst.count);
@@ -179,10 +181,10 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
+  if (!Fits(context, flow, next_hop, parsed, packet)) return RefuseTooBig(context, flow, burst, i);
   TrimPadding(parsed, packet);
   if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
-    return Verdict::kTtlExceeded;
+    return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
 
   state.last_seen_ms = context.now_ms;
   Count(flow, state, packet.length);
@@ -191,6 +193,20 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;
+}
+
+// To be told, the sender must have forbidden fragments, as every one does in IPv6.
+Verdict Pipeline::RefuseTooBig(const PacketContext& context, FlowRef flow, Burst& burst,
+                               uint32_t i) {
+  const ParsedPacket& parsed = parsed_[i];
+  if (parsed.family == net::Family::kIpv4 &&
+      !HeaderAt<net::Ipv4Header>(burst.packet[i], net::kL3Offset).dont_fragment())
+    return Verdict::kPacketTooBig;
+  const FlowState& state = sessions_.state(flow);
+  const uint16_t mtu =
+      MtuForSender(parsed.family, context.snapshot.network->next_hop(state.next_hop).mtu,
+                   ForwardingModes()[state.forwarding_mode]->MostAddedBytes(sessions_, flow));
+  return Refuse(context, {Verdict::kPacketTooBig, mtu}, parsed, burst, i);
 }
 
 bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,

@@ -28,7 +28,8 @@ class Pipeline {
   Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& worker, uint64_t now_ns);
 
   // Gives every packet of the burst its verdict, rewrites those to be forwarded in place and names
-  // their out_port. Does not count the verdicts: whoever sends the packets knows which were really
+  // their out_port; of those that their senders must hear of, it makes answers (Burst::answered).
+  // Does not count the verdicts: whoever sends the packets knows which were really
   // sent. `now_ns` never runs backwards and counts from any fixed point of this boot.
   void Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns);
 
@@ -99,6 +100,7 @@ class Pipeline {
   // With what the packet has to grow by.
   bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
             const net::ParsedPacket& parsed, const net::Packet& packet) const;
+  net::Verdict RefuseTooBig(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   std::optional<uint16_t> FindNextHop(const PacketContext& context, const net::IpAddress& receiver,

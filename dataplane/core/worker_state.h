@@ -15,6 +15,7 @@
 #include "core/network.h"
 #include "core/path_mtu.h"
 #include "core/service.h"
+#include "core/token_bucket.h"
 
 namespace steelyard::core {
 
@@ -63,6 +64,13 @@ class MissingNeighbours {
   alignas(64) std::atomic<uint32_t> tail_{0};
 };
 
+// ICMP errors of one worker (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). The rate is the
+// Linux kernel's (net.ipv4.icmp_msgs_per_sec): a few hundred kilobytes a second at most, and every
+// new sender needs but one to learn a path's MTU. The burst lets ten of them send their first ten
+// segments (RFC 6928) and be answered each time.
+inline constexpr uint32_t kIcmpErrorsPerSecond = 1000;
+inline constexpr uint32_t kIcmpErrorsAtOnce = 100;
+
 struct WorkerState {
   explicit WorkerState(uint64_t random_seed)
       : backends(kMaxBackends),
@@ -79,6 +87,7 @@ struct WorkerState {
   MissingNeighbours missing_neighbours;
   PathMtus path_mtus;
   uint16_t ip_identification = 0;  // of the next packet of the box's own that may be fragmented
+  TokenBucket icmp_errors{kIcmpErrorsPerSecond, kIcmpErrorsAtOnce};
   std::minstd_rand random;  // where to begin the search for a local port
 };
 

@@ -2,6 +2,7 @@
 #include "worker/dispatch.h"
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 namespace steelyard::worker {
@@ -21,8 +22,17 @@ class IndexList {
   uint32_t size_ = 0;
 };
 
+bool IsAnswered(const core::Burst& burst, uint32_t index) {
+  return (burst.answered >> index & 1) != 0;
+}
+
 void MarkRefused(core::Burst& burst, std::span<const uint8_t> refused, Verdict verdict) {
-  for (const uint8_t index : refused) burst.verdict[index] = verdict;
+  for (const uint8_t index : refused) {
+    if (IsAnswered(burst, index))
+      burst.answered &= ~(1u << index);  // dropped all the same
+    else
+      burst.verdict[index] = verdict;
+  }
 }
 
 // Moves the packets that leave by the same port as the first of `pending` out of it.
@@ -36,7 +46,7 @@ IndexList TakeSamePort(const core::Burst& burst, IndexList& pending) {
   return same;
 }
 
-void SendForwarded(core::Burst& burst, IndexList pending, std::span<PortQueue* const> ports) {
+void Send(core::Burst& burst, IndexList pending, std::span<PortQueue* const> ports) {
   while (!pending.empty()) {
     const IndexList group = TakeSamePort(burst, pending);
     const core::PortId port = burst.out_port[group.all().front()];
@@ -55,30 +65,33 @@ void PuntToKernel(core::Burst& burst, const IndexList& punted, PortQueue& in_por
   MarkRefused(burst, punted.all().subspan(taken), Verdict::kPuntQueueFull);
 }
 
-// Whatever is neither forwarded nor punted by now ends here.
+// Whatever is neither sent nor punted by now ends here.
 void CountAndReleaseRest(const core::Burst& burst, PortQueue& in_port,
                          core::WorkerCounters& counters) {
   IndexList ended;
   for (uint32_t i = 0; i < burst.count; ++i) {
     const Verdict verdict = burst.verdict[i];
     counters.verdicts[static_cast<size_t>(verdict)].Add(1);
-    if (verdict != Verdict::kForwarded && verdict != Verdict::kPunted) ended.Add(i);
+    if (verdict != Verdict::kForwarded && verdict != Verdict::kPunted && !IsAnswered(burst, i))
+      ended.Add(i);
   }
   if (!ended.empty()) in_port.Release(burst, ended.all());
+  if (burst.answered != 0)
+    counters.icmp_errors_sent.Add(static_cast<uint64_t>(std::popcount(burst.answered)));
 }
 
 }  // namespace
 
 void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports,
               core::WorkerCounters& counters) {
-  IndexList forwarded;
+  IndexList sent;
   IndexList punted;
   for (uint32_t i = 0; i < burst.count; ++i) {
-    if (burst.verdict[i] == Verdict::kForwarded) forwarded.Add(i);
+    if (burst.verdict[i] == Verdict::kForwarded || IsAnswered(burst, i)) sent.Add(i);
     if (burst.verdict[i] == Verdict::kPunted) punted.Add(i);
   }
   PortQueue& in_port = *ports[burst.in_port];
-  SendForwarded(burst, forwarded, ports);
+  Send(burst, sent, ports);
   PuntToKernel(burst, punted, in_port);
   CountAndReleaseRest(burst, in_port, counters);
 }

@@ -14,9 +14,10 @@ namespace steelyard::worker {
 
 // Sends, punts or releases every packet of `burst` as its verdict says and adds each to exactly one
 // of `counters.verdicts`; `ports` stands in the order of port ids and holds burst.in_port. A packet
-// that its port or the way to the kernel did not take is released and counted as such. Afterwards
-// no buffer of the burst belongs to the caller, and `burst.verdict` says what became of each
-// packet.
+// that its port or the way to the kernel did not take is released and counted as such. Answers are
+// sent like forwarded packets, under the dropped packet's verdict, and those that were taken are
+// counted. Afterwards no buffer of the burst belongs to the caller, and `burst.verdict` and
+// `burst.answered` say what became of each packet.
 void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports,
               core::WorkerCounters& counters);
 

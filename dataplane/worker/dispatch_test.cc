@@ -70,6 +70,7 @@ TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
     for (uint32_t i = 0; i < burst.count; ++i) {
       burst.verdict[i] = static_cast<Verdict>(up_to(net::kVerdictCount - 1));
       burst.out_port[i] = static_cast<core::PortId>(up_to(kPorts));  // one too many
+      if (net::InfoOf(burst.verdict[i]).is_drop && up_to(1) != 0) burst.answered |= 1u << i;
     }
     received += burst.count;
     Dispatch(burst, ports_, counters_);
@@ -77,7 +78,9 @@ TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
     ASSERT_EQ(CountAll(), received);
     ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
   }
-  EXPECT_EQ(Count(Verdict::kForwarded), CountOut(&MemoryPortQueue::wire_out));
+  const uint64_t answers = counters_.icmp_errors_sent.value();
+  EXPECT_EQ(Count(Verdict::kForwarded) + answers, CountOut(&MemoryPortQueue::wire_out));
+  EXPECT_GT(answers, 0u);
   EXPECT_EQ(Count(Verdict::kPunted), CountOut(&MemoryPortQueue::kernel_out));
   EXPECT_GT(Count(Verdict::kForwarded), 0u);
   EXPECT_GT(Count(Verdict::kPunted), 0u);
@@ -119,6 +122,37 @@ TEST_F(DispatchTest, PuntsGoToTheTwinOfThePortTheyCameFrom) {
   std::fill_n(burst.out_port.begin(), 3, core::PortId{0});
   Dispatch(burst, ports_, counters_);
   EXPECT_EQ(queues_[2]->kernel_out.size(), 3u);
+}
+
+TEST_F(DispatchTest, AnswersAreSentUnderTheVerdictOfWhatTheyAnswer) {
+  core::Burst burst = ReceiveNumbered(0, 4);
+  const std::array verdicts = {Verdict::kPacketTooBig, Verdict::kForwarded, Verdict::kTtlExceeded,
+                               Verdict::kPacketTooBig};
+  std::copy(verdicts.begin(), verdicts.end(), burst.verdict.begin());
+  std::fill_n(burst.out_port.begin(), 4, core::PortId{1});
+  burst.answered = 0b0101;  // the last one is not
+  Dispatch(burst, ports_, counters_);
+  ASSERT_EQ(queues_[1]->wire_out.size(), 3u);
+  EXPECT_TRUE(std::is_sorted(queues_[1]->wire_out.begin(), queues_[1]->wire_out.end()));
+  EXPECT_EQ(Count(Verdict::kPacketTooBig), 2u);
+  EXPECT_EQ(Count(Verdict::kTtlExceeded), 1u);
+  EXPECT_EQ(Count(Verdict::kForwarded), 1u);
+  EXPECT_EQ(counters_.icmp_errors_sent.value(), 2u);
+  EXPECT_EQ(queues_[0]->released, 1u);
+}
+
+TEST_F(DispatchTest, AnAnswerThatThePortDoesNotTakeIsNone) {
+  queues_[0]->send_limit = [](uint32_t) { return 0u; };
+  core::Burst burst = ReceiveNumbered(0, 1);
+  burst.verdict[0] = Verdict::kTtlExceeded;
+  burst.out_port[0] = 0;
+  burst.answered = 1;
+  Dispatch(burst, ports_, counters_);
+  EXPECT_EQ(Count(Verdict::kTtlExceeded), 1u);
+  EXPECT_EQ(Count(Verdict::kTransmitQueueFull), 0u);
+  EXPECT_EQ(counters_.icmp_errors_sent.value(), 0u);
+  EXPECT_EQ(burst.answered, 0u);
+  EXPECT_EQ(queues_[0]->released, 1u);
 }
 
 TEST_F(DispatchTest, APortThatDoesNotExistIsNoRoute) {

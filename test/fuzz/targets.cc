@@ -56,6 +56,7 @@ class FuzzBox {
   explicit FuzzBox(core::WorkerState& worker) : worker_(worker) {
     std::memset(Memory(), 0, core::SessionTable::RequiredBytes(kCapacity));
     worker_.random.seed(1);
+    worker_.icmp_errors = {core::kIcmpErrorsPerSecond, core::kIcmpErrorsAtOnce};
     std::fill_n(worker_.scheduler_cursors.begin(), 8, 0);
     for (int slot = 0; slot < 16; ++slot) std::construct_at(&worker_.backends[slot]);
     sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
@@ -180,10 +181,24 @@ class FuzzBox {
     copy(ports + 2, ports, 2);
   }
 
+  void CheckAnswer(const core::Burst& burst, uint32_t i) const {
+    Require(burst.verdict[i] == Verdict::kPacketTooBig || burst.verdict[i] == Verdict::kTtlExceeded,
+            "only what is dropped for one of these is answered");
+    Require(burst.out_port[i] < Configuration().ports.size(), "an answer leaves by a port");
+    const Seen before = Dissect(frames_[i]);
+    const Seen answer = Dissect(BytesOf(burst.packet[i]));
+    Require(answer.trouble.empty(), "an answer is right");
+    Require(answer.destination.address == before.source.address, "an answer is to the sender");
+    Require(answer.quoted == Slice(frames_[i], 14, 14 + answer.quoted.size()),
+            "an answer quotes what arrived");
+    Require(answer.l3_bytes <= Configuration().ports[burst.out_port[i]].mtu, "an answer fits");
+  }
+
   void Check(const core::Burst& burst, uint32_t i) {
     Require(static_cast<size_t>(burst.verdict[i]) < net::kVerdictCount, "one verdict a packet");
     const Bytes out = BytesOf(burst.packet[i]);
     if (burst.verdict[i] == Verdict::kPunted) Require(out == frames_[i], "punted as it came");
+    if (burst.answered >> i & 1) return CheckAnswer(burst, i);
     if (burst.verdict[i] != Verdict::kForwarded) return;
     last_forwarded_ = out;
     Require(burst.out_port[i] < Configuration().ports.size(), "it leaves by a port");
@@ -304,6 +319,12 @@ std::vector<Bytes> PipelineSeeds() {
     PutFrame(datagrams, 2 | 4 | 16, datagram);
     PutFrame(datagrams, 2 | 4 | 8, datagram);
     seeds.push_back(datagrams);
+    // Too large for the way out; out of time.
+    Bytes refused;
+    PutFrame(refused, 2,
+             UdpFrame({.source = client, .destination = vip, .payload = Pattern(1400)}));
+    PutFrame(refused, 2 | 4, UdpFrame({.source = client, .destination = vip}, {.ttl = 1}));
+    seeds.push_back(refused);
     // An error about the client's own packet, as the backend's side would send it back.
     Bytes error;
     PutFrame(error, 2 | 4, datagram);

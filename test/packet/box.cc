@@ -130,13 +130,17 @@ std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<By
     Outcome& out = outcomes.emplace_back();
     out.verdict = burst.verdict[i];
     EXPECT_LT(static_cast<size_t>(out.verdict), net::kVerdictCount);
-    if (out.verdict == Verdict::kForwarded) {
+    out.answered = (burst.answered >> i & 1) != 0;
+    if (out.verdict == Verdict::kForwarded || out.answered) {
       out.out_port = burst.out_port[i];
       out.frame = BytesOf(burst.packet[i]);
       out.seen = Dissect(out.frame);
       EXPECT_EQ(burst.packet[i].data - burst.packet[i].headroom,
                 buffers[i]->packet().data - headroom);
-      CheckForwarded(frames[i], out);
+      if (out.answered)
+        CheckAnswer(frames[i], out);
+      else
+        CheckForwarded(frames[i], out);
     } else if (out.verdict == Verdict::kPunted) {
       EXPECT_EQ(BytesOf(burst.packet[i]), frames[i]) << "the kernel gets what came";
     }
@@ -166,6 +170,25 @@ void Box::CheckForwarded(const Bytes& in, const Outcome& out) const {
     EXPECT_EQ(out.seen.flags, before.flags);
     EXPECT_EQ(out.frame.size(), 14 + out.seen.l3_bytes) << "padding travels on";
   }
+  CheckLinkLayer(out);
+}
+
+void Box::CheckAnswer(const Bytes& in, const Outcome& out) const {
+  EXPECT_TRUE(out.verdict == Verdict::kPacketTooBig || out.verdict == Verdict::kTtlExceeded);
+  EXPECT_EQ(out.seen.trouble, "");
+  const Seen before = Dissect(in);
+  EXPECT_EQ(out.seen.destination.address, before.source.address);
+  const bool too_big = out.verdict == Verdict::kPacketTooBig;
+  const bool is_v4 = before.source.address.is_v4();
+  EXPECT_EQ(out.seen.icmp_type, is_v4 ? (too_big ? 3 : 11) : (too_big ? 2 : 3));
+  EXPECT_EQ(out.seen.icmp_code, is_v4 && too_big ? 4 : 0);
+  EXPECT_LE(out.seen.l3_bytes, is_v4 ? 576u : 1280u);
+  EXPECT_GE(out.seen.quoted.size(), std::min<size_t>(before.l3_bytes, 68));
+  EXPECT_EQ(out.seen.quoted, Slice(in, 14, 14 + out.seen.quoted.size())) << "as it arrived";
+  CheckLinkLayer(out);
+}
+
+void Box::CheckLinkLayer(const Outcome& out) const {
   ASSERT_LT(out.out_port, ports.size());
   EXPECT_EQ(out.seen.source_mac, ports[out.out_port].mac);
   EXPECT_LE(out.seen.l3_bytes, ports[out.out_port].mtu);

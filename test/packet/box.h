@@ -9,7 +9,8 @@
 //
 // Receive() asserts what holds for every packet whatever the test is about: exactly one verdict; a
 // packet that is not forwarded is not touched; one that is forwarded is whole, leaves by a port of
-// ours with the link layer of its next hop and, if it came with right checksums, has right ones.
+// ours with the link layer of its next hop and, if it came with right checksums, has right ones; an
+// answer is a right ICMP error to the sender, about a packet too big or out of TTL, and quotes it.
 #pragma once
 
 #include <memory>
@@ -60,8 +61,9 @@ class Box {
   // --- traffic ---
   struct Outcome {
     net::Verdict verdict{};
+    bool answered = false;  // dropped, and its sender is told by an ICMP error
     core::PortId out_port = 0;
-    Bytes frame;  // as it left, when forwarded
+    Bytes frame;  // as it left, or its answer, when forwarded or answered
     Seen seen;    // the same taken apart
   };
   std::vector<Outcome> ReceiveBurst(core::PortId in_port, std::vector<Bytes> frames,
@@ -88,6 +90,8 @@ class Box {
   // As it came, or as a service with PROXY headers makes it: with one, or cut off.
   bool IsPayloadOf(const Bytes& payload, const Seen& before) const;
   void CheckForwarded(const Bytes& in, const Outcome& out) const;
+  void CheckAnswer(const Bytes& in, const Outcome& out) const;
+  void CheckLinkLayer(const Outcome& out) const;
 
   struct AlignedFree {
     void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
