@@ -181,7 +181,10 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, parsed, packet)) return RefuseTooBig(context, flow, burst, i);
+  if (!Fits(context, flow, next_hop, parsed, packet)) {
+    const uint16_t mtu = MtuTowards(context, next_hop, state.backend_slot);
+    return RefuseTooBig(context, mtu, mode.MostAddedBytes(sessions_, flow), burst, i);
+  }
   TrimPadding(parsed, packet);
   if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
     return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
@@ -196,17 +199,20 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
 }
 
 // To be told, the sender must have forbidden fragments, as every one does in IPv6.
-Verdict Pipeline::RefuseTooBig(const PacketContext& context, FlowRef flow, Burst& burst,
-                               uint32_t i) {
+Verdict Pipeline::RefuseTooBig(const PacketContext& context, uint16_t mtu, uint16_t added_bytes,
+                               Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   if (parsed.family == net::Family::kIpv4 &&
       !HeaderAt<net::Ipv4Header>(burst.packet[i], net::kL3Offset).dont_fragment())
     return Verdict::kPacketTooBig;
-  const FlowState& state = sessions_.state(flow);
-  const uint16_t mtu =
-      MtuForSender(parsed.family, context.snapshot.network->next_hop(state.next_hop).mtu,
-                   ForwardingModes()[state.forwarding_mode]->MostAddedBytes(sessions_, flow));
-  return Refuse(context, {Verdict::kPacketTooBig, mtu}, parsed, burst, i);
+  const uint16_t mtu_for_sender = MtuForSender(parsed.family, mtu, added_bytes);
+  return Refuse(context, {Verdict::kPacketTooBig, mtu_for_sender}, parsed, burst, i);
+}
+
+// Of the link to the next hop, and of the path behind it as far as it is known.
+uint16_t Pipeline::MtuTowards(const PacketContext& context, const NextHop& next_hop,
+                              BackendSlot backend) const {
+  return std::min(next_hop.mtu, worker_.path_mtus.Of(backend, context.now_ms));
 }
 
 bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
@@ -217,9 +223,8 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
     return bytes <= next_hop.mtu;
   const uint16_t added_bytes =
       ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed, packet);
-  const uint16_t mtu =
-      std::min(next_hop.mtu, worker_.path_mtus.Of(state.backend_slot, context.now_ms));
-  return bytes + added_bytes <= mtu && added_bytes <= packet.headroom;
+  return bytes + added_bytes <= MtuTowards(context, next_hop, state.backend_slot) &&
+         added_bytes <= packet.headroom;
 }
 
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
@@ -324,11 +329,12 @@ Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& 
   if (!next_hop_index) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(*next_hop_index);
   const uint16_t added_bytes = service.mode->StatelessAddedBytes(backend);
-  const uint16_t mtu = std::min(next_hop.mtu, worker_.path_mtus.Of(backend.slot, context.now_ms));
+  const uint16_t mtu = MtuTowards(context, next_hop, backend.slot);
   if (parsed.l3_end - net::kL3Offset + added_bytes > mtu || added_bytes > packet.headroom)
-    return Verdict::kPacketTooBig;
+    return RefuseTooBig(context, mtu, added_bytes, burst, i);
   TrimPadding(parsed, packet);
-  if (!service.mode->keeps_ttl() && !DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
+  if (!service.mode->keeps_ttl() && !DecrementTtl(parsed, packet))
+    return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
   worker_.backends[backend.slot].packets_to_backend.Add(1);
   worker_.backends[backend.slot].bytes_to_backend.Add(packet.length);
   worker_.counters.stateless_packets.Add(1);

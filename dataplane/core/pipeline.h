@@ -100,7 +100,10 @@ class Pipeline {
   // With what the packet has to grow by.
   bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
             const net::ParsedPacket& parsed, const net::Packet& packet) const;
-  net::Verdict RefuseTooBig(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
+  net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, uint16_t added_bytes,
+                            Burst& burst, uint32_t i);
+  uint16_t MtuTowards(const PacketContext& context, const NextHop& next_hop,
+                      BackendSlot backend) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   std::optional<uint16_t> FindNextHop(const PacketContext& context, const net::IpAddress& receiver,

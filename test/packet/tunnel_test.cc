@@ -181,7 +181,15 @@ TEST_P(TunnelTest, LearnsThePathMtuFromErrorsAboutTunnelPackets) {
       << "too little of it to tell the flow";
   EXPECT_EQ(box.FromClient(data).verdict, Verdict::kForwarded);
   EXPECT_EQ(error(Slice(sent.frame, 14, 14 + 500)), Verdict::kConsumed);
-  EXPECT_EQ(box.FromClient(data).verdict, Verdict::kPacketTooBig);
+  const auto refused = box.FromClient(data);
+  EXPECT_EQ(refused.verdict, Verdict::kPacketTooBig);
+  // The client is told what is left of the path's MTU (RFC 4459 section 3.2).
+  ASSERT_TRUE(refused.answered);
+  EXPECT_EQ(refused.seen.destination.address, inner.client.address);
+  EXPECT_EQ(refused.seen.source.address, inner.vip.address);
+  const size_t left = 1300 - GetParam().added_bytes();
+  EXPECT_EQ(refused.seen.icmp_rest & 0xffff,
+            inner.client.address.is_v4() ? left : std::max<size_t>(left, 1280));
   for (int i = 0; i < 601; ++i) box.Pass(1000);
   EXPECT_EQ(box.FromClient(data).verdict, Verdict::kForwarded) << "paths get better";
 }
