@@ -25,7 +25,7 @@ HEADER_BYTES = {4: 28, 6: 52}
 TRANSFER_BYTES = 10_000_000
 LOSS_PERCENT = 3
 GREETINGS = 40
-LIMIT_S = 30
+LIMIT_S = 60  # enough for several losses of the same segment
 
 
 def apply(topology, family, backend, backend_port, protocol="tcp", more="", **settings):
@@ -132,7 +132,7 @@ def test_path_mtu_of_an_upload(topology, family):
 
 
 @FAMILIES
-@pytest.mark.parametrize("percent", (0, 20), ids=("whole", "lossy"))
+@pytest.mark.parametrize("percent", (0, 10), ids=("whole", "lossy"))
 def test_a_server_that_speaks_first(topology, family, percent):
     """It waits for the header, the client for the server: a lost header must come again."""
     backend = topology.backends[0]
