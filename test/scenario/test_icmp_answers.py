@@ -22,7 +22,6 @@ ROUTE_MTU = 1290
 LEAST_MTU = {4: 68, 6: 1280}
 TOA_BYTES = {4: 8, 6: 20}
 TRANSFER_BYTES = 10_000_000
-FAR_VIP = {4: network.FAR_VIP_IPV4, 6: network.FAR_VIP_IPV6}
 FAR_PREFIX = {4: "10.0.3.0/24", 6: "fd00:3::/64"}
 ROUTER = dict(zip((4, 6), (side.split("/")[0] for side in network.ROUTER_BACKEND_SIDE)))
 VIP = {4: network.VIP_IPV4, 6: network.VIP_IPV6}
@@ -57,7 +56,7 @@ def narrow_route(topology, command, undo):
 @pytest.mark.parametrize("family", (4, 6))
 def test_upload_over_a_narrow_route(topology, family):
     """The client's segments become as small as the box says, with room for what it adds."""
-    far, vip = topology.far, FAR_VIP[family]
+    far, vip = topology.far, VIP[family]
     route = f"{FAR_PREFIX[family]} via {ROUTER[family]} dev {topology.twin_of_backends}"
     name = f"narrow-upload{family}"
     source = topology.directory / name
