@@ -9,6 +9,7 @@ import time
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 from topology import network
+from topology.box import Box
 from topology.namespace import Namespace
 from topology.sweep import namespace_name
 
@@ -19,7 +20,7 @@ _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 8 << 20
-_MARK_TIMEOUT_S = 5
+_MARK_TIMEOUT_S = 30
 
 # Nothing may depend on how fast the test runs, and what a router says is never rationed.
 _BOX_SYSCTLS = {
@@ -40,6 +41,11 @@ _KERNEL_SYSCTLS = {
     "net.netfilter.nf_conntrack_tcp_loose": 0,
     "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst": 1,
     "net.netfilter.nf_conntrack_checksum": 0,
+    **{f"net.netfilter.nf_conntrack_{name}": 3600 for name in (
+        "tcp_timeout_syn_sent", "tcp_timeout_syn_recv", "tcp_timeout_fin_wait",
+        "tcp_timeout_close_wait", "tcp_timeout_last_ack", "tcp_timeout_time_wait",
+        "tcp_timeout_close", "tcp_timeout_unacknowledged", "tcp_timeout_max_retrans",
+        "udp_timeout", "udp_timeout_stream", "icmp_timeout", "icmpv6_timeout")},
 }
 
 
@@ -128,6 +134,12 @@ class Bench:
                         *(f"route add {prefix} via {router} dev {interface}"
                           for prefix, router in plan.ROUTES[side]))
 
+    def _add_lent_addresses(self, interface, addresses):
+        """Never the source of what the box says by itself."""
+        self.box.ip(*(f"address add {address} dev {interface}"
+                      f"{' nodad preferred_lft 0' if ':' in address else ''}"
+                      for address in addresses))
+
     def _send_marks(self):
         """Returns the marks as they arrive: (side, IP protocol, number)."""
         awaited = set()
@@ -198,7 +210,7 @@ class KernelBench(Bench):
         super()._make()
         for index, side in enumerate((OUTSIDE, INSIDE)):
             network.add_addresses(self.box, f"port{index}", plan.BOX_ADDRESSES[side])
-        network.add_addresses(self.box, "port0", plan.VIP_ADDRESSES)
+        self._add_lent_addresses("port0", plan.VIP_ADDRESSES + plan.OUTSIDE_ADDRESSES)
         self._add_routes({OUTSIDE: "port0", INSIDE: "port1"})
         self.box.run(["nft", "-f", "-"], stdin=self._ruleset())
         self.box.sysctl(_KERNEL_SYSCTLS)
@@ -239,3 +251,31 @@ table inet differential {{
   }}
 }}
 """
+
+
+class SteelyardBench(Bench):
+    """Our daemons on the same addresses."""
+
+    def __init__(self, name, pid, build_dir, directory):
+        super().__init__(name, pid)
+        self._directory = directory
+        self._directory.mkdir(parents=True)
+        self.daemons = Box(self.box, directory, build_dir, "af_packet", 2)
+
+    def __exit__(self, *exception):
+        try:
+            self.daemons.stop()
+        finally:
+            super().__exit__(*exception)
+
+    def _make(self):
+        super()._make()
+        for index, side in enumerate((OUTSIDE, INSIDE)):
+            network.make_port(self.box, f"port{index}")
+            network.make_twin(self.box, index, plan.BOX_ADDRESSES[side])
+            self.box.ip(f"link set {network.twin(index)} mtu {plan.MTU[side]}")
+        self._add_lent_addresses(network.twin(0), plan.OUTSIDE_ADDRESSES)
+        self.daemons.start()
+        # Only now: a twin loses its neighbours when the dataplane gives it its MAC.
+        self._add_routes({OUTSIDE: network.twin(0), INSIDE: network.twin(1)})
+        self.daemons.apply(plan.declared_state())

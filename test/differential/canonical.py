@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A captured frame with what a box may choose freely taken out, checksums following along.
 
-Which port SNAT lends is the box's choice (RFC 4787 section 4.2): the lent port is put back to the
+Which port a box lends where it may is its choice (RFC 4787 section 4.2): it is put back to the
 host's own wherever it stands, in the packet or in the one that an ICMP error quotes. Every checksum
 over it is changed by the same difference (RFC 1624), so that a wrong one stays exactly as wrong.
 
@@ -12,8 +12,6 @@ the box's own counting (RFC 6864 section 4.1): 0 is put there.
 import dataclasses
 import ipaddress
 import struct
-
-from . import plan
 
 ETHERNET_BYTES = 14
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -116,17 +114,17 @@ def without_own_identification(frame):
 
 
 def lent_port(frame, flow):
-    """The port (or echo identifier) that the packet carries for the box's outside address."""
+    """The port (or echo identifier) that the packet carries beside the flow's lent address."""
     ip = read_ip(frame)
     if ip is None or ip.fragment_offset:
         return None
-    at = _lent_port_offset(frame, ip, plan.OUTSIDE_ADDRESS[flow.family])
+    at = _lent_port_offset(frame, ip, flow.lent_address)
     return None if at is None else struct.unpack_from("!H", frame, at)[0]
 
 
 def without_lent_port(frame, flow, box):
     """The frame as it were if the box had lent the host's own port."""
-    lent = flow.translated_port.get(box) if flow.translated_port is not None else None
+    lent = flow.lent_ports.get(box) if flow.lent_ports else None
     if lent is None:
         return frame
     data = bytearray(frame)
@@ -142,24 +140,24 @@ def without_lent_port(frame, flow, box):
     return bytes(data)
 
 
-def _lent_port_offset(data, ip, outside_address):
+def _lent_port_offset(data, ip, lent_address):
     if ip.protocol in _ECHO:
         is_echo = ip.l4 + 6 <= ip.end and data[ip.l4] in _ECHO[ip.protocol]
-        return ip.l4 + 4 if is_echo and outside_address in (ip.source, ip.destination) else None
+        return ip.l4 + 4 if is_echo and lent_address in (ip.source, ip.destination) else None
     if ip.protocol not in _PORT_OFFSETS or ip.l4 + 4 > ip.end:
         return None
     for address, offset in zip((ip.source, ip.destination), _PORT_OFFSETS[ip.protocol]):
-        if address == outside_address:
+        if address == lent_address:
             return ip.l4 + offset
     return None
 
 
 def _put_back(data, ip, flow, lent):
-    at = _lent_port_offset(data, ip, plan.OUTSIDE_ADDRESS[flow.family])
+    at = _lent_port_offset(data, ip, flow.lent_address)
     if at is None or struct.unpack_from("!H", data, at)[0] != lent:
         return
     before = bytes(data[at:at + 2])
-    struct.pack_into("!H", data, at, flow.inside_port)
+    struct.pack_into("!H", data, at, flow.own_port)
     checksum = ip.l4 + _CHECKSUM_OFFSET[ip.protocol]
     if checksum + 2 <= ip.end:
         _correct(data, checksum, before, data[at:at + 2], ip.protocol)
@@ -198,12 +196,13 @@ def _sum(data):
 def reassembled(frames):
     """The frames of one side with complete sets of fragments put together, the others as they are.
 
-    How a box cuts what it has reassembled is its own affair (RFC 791 section 3.2).
+    How a box cuts what it has reassembled is its own affair (RFC 791 section 3.2), as is whether a
+    fragment of one piece stays one (RFC 6946).
     """
     result, sets = [], {}
     for frame in frames:
         ip = read_ip(frame)
-        if ip is None or not ip.is_fragment:
+        if ip is None or not (ip.is_fragment or ip.fragment_header):
             result.append(frame)
         else:
             key = (ip.version, ip.source, ip.destination, ip.identification, ip.protocol)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrivals against arrivals."""
+"""Arrivals against arrivals: the differences between them."""
 
 import collections
 import dataclasses
 
 from scapy.layers.l2 import Ether
 from scapy.packet import NoPayload
+
+from .canonical import read_ip
 
 
 @dataclasses.dataclass
@@ -57,7 +59,7 @@ def _most_alike(side, frame, candidates):
 
 
 def _kind(frame):
-    return [type(layer) for layer in _layers(Ether(frame))][:3]
+    return [read_ip(frame).is_fragment, *(type(layer) for layer in _layers(Ether(frame)))][:4]
 
 
 def differing_fields(first, second):
@@ -83,3 +85,12 @@ def _fields(frame):
             found[f"{name}.{field.name}"] = layer.getfieldval(field.name)
     return found
 
+
+def outer_checksums_are_right(frame):
+    """Of the IP header and of what it carries, whole packets only."""
+    packet = Ether(frame)
+    for layer in list(_layers(packet))[1:3]:
+        for name in ("chksum", "cksum"):
+            if name in layer.fields:
+                delattr(layer, name)
+    return bytes(packet) == frame

@@ -121,12 +121,11 @@ def echo_exchange(dialogue):
 
 
 def udp_contended(dialogue):
-    """Hosts inside that use the same port towards the same one outside: only one can keep it."""
-    ports = (dialogue.rng.randint(1024, 65535), dialogue.rng.randint(1, 65535))
-    flows = [dialogue.flow("udp", number, ports) for number in range(3)]
+    """Flows that use the same port towards the same end: only one can keep it."""
+    flows = dialogue.contended_flows("udp")
     for flow in flows:
-        yield Step(flow, [udp_datagram(dialogue, flow, INSIDE)], opens=True)
-    for _ in range(4):
+        yield Step(flow, [udp_datagram(dialogue, flow, flow.opener)], opens=True)
+    for _ in range(5):
         flow, side = dialogue.rng.choice(flows), dialogue.rng.choice(SIDES)
         if dialogue.can_speak(flow, side):
             yield udp_say(dialogue, flow, side)

@@ -41,6 +41,18 @@ class Dialogue:
         self.flows.append(self._make_flow(protocol, inside_number, ports))
         return self.flows[-1]
 
+    def contended_flows(self, protocol):
+        """Flows that look the same to who answers them, until the box lends other ports to some."""
+        ports = (self.rng.randint(1024, 65535), self.rng.randint(1, 65535))
+        if self.mode == "snat":
+            return [self.flow(protocol, number, ports) for number in range(3)]
+        first, second = (self._service(protocol, (port,))
+                         for port in plan.CONTENDED_PORTS[protocol])
+        flows = [DnatFlow(self.outside, ports[0], first),
+                 DnatFlow(self.outside, ports[0], second, contended=True)]
+        self.flows += flows
+        return flows
+
     def forget(self, flow):
         """Its packets so far carry a port that is no longer its."""
         self.passed = [passed for passed in self.passed if passed[1] is not flow]
@@ -49,10 +61,8 @@ class Dialogue:
         rng = self.rng
         opener_port, answerer_port = ports or (rng.randint(1024, 65535), rng.randint(1, 65535))
         if self.mode == "dnat":
-            service = rng.choice([service for service in plan.SERVICES
-                                  if service.family == self.family and service.protocol == protocol
-                                  and service.port != plan.MARK_PORT])
-            return DnatFlow(self.outside, opener_port, service)
+            return DnatFlow(self.outside, opener_port,
+                            self._service(protocol, plan.PUBLIC_PORTS[protocol]))
         if protocol == "icmp":
             answerer_port = opener_port
         return SnatFlow(protocol, self.family, inside_host(self.family, inside_number), opener_port,
@@ -60,6 +70,11 @@ class Dialogue:
 
     def style(self, **settings):
         return dataclasses.replace(IpStyle.random(self.rng), **settings)
+
+    def _service(self, protocol, ports):
+        return self.rng.choice([service for service in plan.SERVICES
+                                if service.family == self.family and service.protocol == protocol
+                                and service.port in ports])
 
     def can_speak(self, flow, side):
         """Outside, SNAT's hosts know whom to answer once they heard of it."""
@@ -73,6 +88,8 @@ class Dialogue:
         side, _, frames = self.rng.choice(about)
         make = unusual_error if self.rng.random() < 0.15 else random_error
         error, tags = make(self.rng, flow, side, frames)
+        if flow.lent_ports is not None:
+            tags |= {"lent_port"}
         return [Step(flow, [error], frozenset({"icmp_error"} | tags))]
 
 

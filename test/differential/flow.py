@@ -17,65 +17,74 @@ class Tuple:
     destination_port: int
 
 
-class DnatFlow:
-    """A client outside, at `outside`, speaks to a service; its backend is inside."""
+class Flow:
+    """What all have in common.
+
+    opener: the side that begins. lent_ports: box → the port (or echo identifier) that it lends to
+    the opener, learnt from what arrives on the other side; None if it must keep the opener's own.
+    Where lent_address appears, the lent port stands beside it.
+    """
 
     opener, answerer = OUTSIDE, INSIDE
-    translated_port = None
+    lent_ports = None
+    lent_address = None
+    own_port = None
 
-    def __init__(self, outside, port, service):
-        self.family, self.protocol = service.family, service.protocol
-        self.outside, self._port, self._service = outside, port, service
+    def is_known_to(self, boxes):
+        """Whether the answerer has heard of it through every box."""
+        return self.lent_ports is None or all(box in self.lent_ports for box in boxes)
 
-    def seen_from(self, side, _box=None):
-        """The Tuple of what a host on this side sends."""
-        if side == OUTSIDE:
-            return Tuple(self.outside, plan.VIP[self.family], self._port, self._service.port)
-        return Tuple(plan.BACKEND[self.family], self.outside, self._service.backend_port,
-                     self._port)
-
-    def is_known_to(self, _boxes):
-        return True
+    def port_on(self, box):
+        """The opener's port, as the answerer sees it."""
+        return self.own_port if self.lent_ports is None else self.lent_ports.get(box)
 
 
-class SnatFlow:
-    """A host inside speaks to one at `outside`; the box lends it a port.
+class DnatFlow(Flow):
+    """A client outside, at `outside`, speaks to a service; its backend is inside.
 
-    translated_port: box → the port that packets outside carry, learnt from what arrives there.
+    contended: its client has another flow that looks the same to the backend.
     """
+
+    def __init__(self, outside, port, service, contended=False):
+        self.family, self.protocol = service.family, service.protocol
+        self.outside = self.lent_address = outside
+        self.own_port, self._service = port, service
+        self.lent_ports = {} if contended else None
+        self.answerer_end = (self.protocol, plan.BACKEND[self.family], service.backend_port)
+
+    def seen_from(self, side, box=None):
+        """The Tuple of what a host on this side sends; the backend's may depend on the box."""
+        if side == OUTSIDE:
+            return Tuple(self.outside, plan.VIP[self.family], self.own_port, self._service.port)
+        return Tuple(plan.BACKEND[self.family], self.outside, self._service.backend_port,
+                     self.port_on(box))
+
+
+class SnatFlow(Flow):
+    """A host inside speaks to one at `outside`; the box lends it a port."""
 
     opener, answerer = INSIDE, OUTSIDE
 
     def __init__(self, protocol, family, inside, inside_port, outside, outside_port):
         self.protocol, self.family = protocol, family
         self.outside = outside
-        self.inside_port = inside_port
+        self.own_port = inside_port
+        self.lent_address = plan.OUTSIDE_ADDRESS[family]
         self._inside, self._outside_port = inside, outside_port
-        self.translated_port = {}
+        self.lent_ports = {}
+        self.answerer_end = (protocol, outside, None if protocol == "icmp" else outside_port)
 
     def seen_from(self, side, box=None):
         """The Tuple of what a host on this side sends; outside it depends on the box."""
         if side == INSIDE:
-            return Tuple(self._inside, self.outside, self.inside_port, self._outside_port)
-        port = self.translated_port[box]
+            return Tuple(self._inside, self.outside, self.own_port, self._outside_port)
+        port = self.port_on(box)
         far_port = port if self.protocol == "icmp" else self._outside_port
-        return Tuple(self.outside, plan.OUTSIDE_ADDRESS[self.family], far_port, port)
-
-    def meets(self, other):
-        """Whether the two need different ports to be told apart outside."""
-        mine, its = ((flow.protocol, flow.outside, flow._outside_port) for flow in (self, other))
-        return mine == its or self.protocol == other.protocol == "icmp"
-
-    def is_known_to(self, boxes):
-        """Whether every box has shown the port that it lends."""
-        return all(box in self.translated_port for box in boxes)
+        return Tuple(self.outside, self.lent_address, far_port, port)
 
 
-class BoxFlow:
+class BoxFlow(Flow):
     """A host outside speaks to the box itself."""
-
-    opener, answerer = OUTSIDE, None
-    translated_port = None
 
     def __init__(self, protocol, family, outside, port, address, address_port):
         self.protocol, self.family, self.outside = protocol, family, outside
@@ -83,6 +92,3 @@ class BoxFlow:
 
     def seen_from(self, _side, _box=None):
         return self._tuple
-
-    def is_known_to(self, _boxes):
-        return True

@@ -24,6 +24,7 @@ def odd_packets(dialogue):
         packet = udp_datagram(dialogue, flow, side, 100, damage=damage)
         packet.style = dataclasses.replace(packet.style, **style)
         yield Step(flow, [packet], frozenset({"odd", name, f"from_{side}"}))
+        yield from dialogue.maybe_error(flow)
 
 
 def _option_bytes(*options):
@@ -82,7 +83,7 @@ def martians(dialogue):
     """Sources that no host can have. The destination is the conversation's mark."""
     flow = dialogue.flow("udp")
     sources = (("127.0.0.1", "0.1.2.3", "224.0.0.1", "255.255.255.255") if flow.family == 4 else
-               ("::1", "::", "ff02::1"))
+               ("::1", "::", "ff02::1", "fe80::1", "::ffff:127.0.0.1"))
     for source in sources:
         forged = udp_datagram(dialogue, flow, flow.opener, 20)
         forged.source = source

@@ -3,6 +3,8 @@
 
 import dataclasses
 
+from topology import services
+
 OUTSIDE, INSIDE = "outside", "inside"
 SIDES = (OUTSIDE, INSIDE)
 
@@ -28,11 +30,11 @@ MARKER = {OUTSIDE: "198.19.255.254"}
 MARK_PORT = 9
 
 BOX_ADDRESSES = {
-    OUTSIDE: ("10.0.1.1/24", "fd00:1::1/64", "10.0.1.100/32"),
+    OUTSIDE: ("10.0.1.1/24", "fd00:1::1/64"),
     INSIDE: ("10.0.2.1/24", "fd00:2::1/64"),
 }
-# Never the source of what the box says by itself.
-VIP_ADDRESSES = ("10.0.1.10/32", "fd00:1::10/128", "fd00:1::100/128")
+OUTSIDE_ADDRESSES = ("10.0.1.100/32", "fd00:1::100/128")
+VIP_ADDRESSES = ("10.0.1.10/32", "fd00:1::10/128")
 NEIGHBOURS = {OUTSIDE: (ROUTER[4][OUTSIDE], ROUTER[6][OUTSIDE]),
               INSIDE: (ROUTER[4][INSIDE], ROUTER[6][INSIDE], BACKEND[4], BACKEND[6])}
 ROUTES = {OUTSIDE: [(REMOTE_PREFIX[family], ROUTER[family][OUTSIDE]) for family in (4, 6)],
@@ -56,6 +58,23 @@ class Service:
 SERVICES = tuple(
     Service(family, protocol, port, backend_port)
     for family in (4, 6)
-    for protocol, port, backend_port in (("tcp", 80, 8080), ("tcp", 443, 443), ("udp", 53, 5353),
-                                         ("udp", 123, 123), ("udp", MARK_PORT, MARK_PORT)))
+    for protocol, port, backend_port in (("tcp", 80, 8080), ("tcp", 443, 443), ("tcp", 8443, 443),
+                                         ("udp", 53, 5353), ("udp", 123, 123), ("udp", 5300, 5353),
+                                         ("udp", MARK_PORT, MARK_PORT)))
+PUBLIC_PORTS = {"tcp": (80, 443, 8443), "udp": (53, 123, 5300)}
+# Pairs of services that lead to the same port of the backend.
+CONTENDED_PORTS = {"tcp": (443, 8443), "udp": (53, 5300)}
 UNSERVED_PORT = 4242
+
+
+def declared_state():
+    """The same for our box. Nothing ends by itself while a run lasts."""
+    return services.state(*(
+        services.service(service.name, VIP[service.family], [BACKEND[service.family]],
+                         port=service.port, backend_port=service.backend_port,
+                         protocol=service.protocol, mode="dnat", timeouts=_TIMEOUTS)
+        for service in SERVICES), local_addresses=())
+
+
+_TIMEOUTS = ("{tcp_syn_sent: 1h, tcp_syn_received: 1h, tcp_established: 1h, tcp_closing: 1h, "
+             "tcp_time_wait: 1h, tcp_closed: 1h, udp: 1h}")

@@ -11,7 +11,7 @@ from .canonical import (addresses_of, lent_port, read_ip, reassembled, without_l
 from .comparison import compare
 from .conversations import CONVERSATIONS
 from .dialogue import Dialogue
-from .plan import OUTSIDE, SIDES
+from .plan import SIDES
 
 CONCURRENT = 64
 
@@ -115,19 +115,18 @@ class Run:
 
     @staticmethod
     def _learn_port(dialogue, step, name, arrivals):
-        """The port that the box lends, from the first packet outside; one port for one flow."""
-        ports = step.flow.translated_port
-        if ports is None or not (step.opens or name not in ports):
+        """The port that the box lends, from the first packet that has it; one port for one flow."""
+        flow = step.flow
+        if flow.lent_ports is None or not (step.opens or name not in flow.lent_ports):
             return
-        seen = [lent_port(frame, step.flow) for side, frame in arrivals if side == OUTSIDE]
-        for port in seen:
-            if port is None or port == ports.get(name):
+        for port in [lent_port(frame, flow) for side, frame in arrivals if side == flow.answerer]:
+            if port is None or port == flow.lent_ports.get(name):
                 continue
-            shared = [flow for flow in dialogue.flows if flow is not step.flow
-                      and flow.translated_port.get(name) == port and step.flow.meets(flow)]
-            assert not shared, f"{name} lends port {port} twice towards {step.flow.outside}"
-            ports[name] = port
-            dialogue.forget(step.flow)
+            assert not any(other is not flow and other.answerer_end == flow.answerer_end
+                           and other.port_on(name) == port for other in dialogue.flows), (
+                f"{name} lends port {port} twice towards {flow.answerer_end}")
+            flow.lent_ports[name] = port
+            dialogue.forget(flow)
 
     def _remember(self, dialogue, step, canonical, arrivals):
         """What arrived alike and whole may be quoted by errors later."""
@@ -142,10 +141,11 @@ class Run:
 
 
 def _is_quotable(frame, flow):
-    """Nobody reports errors about errors (RFC 1122 section 3.2.2)."""
+    """Nobody reports errors about errors (RFC 1122 section 3.2.2), and a quoted fragment header
+    would tell how a box has cut the packet."""
     protocol = {"tcp": 6, "udp": 17, "icmp": 1 if flow.family == 4 else 58}[flow.protocol]
     ip = read_ip(frame)
-    if ip.is_fragment or ip.protocol != protocol:
+    if ip.is_fragment or ip.fragment_header or ip.protocol != protocol:
         return False
     return protocol in (6, 17) or frame[ip.l4] in (8, 0, 128, 129)
 

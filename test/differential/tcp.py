@@ -207,12 +207,12 @@ def tcp_afterwards(tcp):
 
 
 def tcp_refused(dialogue):
-    """A SYN that is answered by a reset, with or without the answer being repeated."""
+    """A SYN that is answered by a reset, twice."""
     tcp = Tcp(dialogue, dialogue.flow("tcp"))
     yield tcp.step(tcp.flow.opener, "S")
     if dialogue.can_speak(tcp.flow, tcp.flow.answerer):
-        for _ in range(tcp.rng.randint(1, 2)):
-            yield tcp.step(tcp.flow.answerer, "RA")
+        yield tcp.step(tcp.flow.answerer, "RA")
+        yield tcp.step(tcp.flow.answerer, "RA", tags={"refused_again"})
 
 
 def tcp_reopened(dialogue):
@@ -227,6 +227,16 @@ def tcp_reopened(dialogue):
         yield tcp.step(first, "FA")
         yield tcp.step(other(first), "FA")
         yield tcp.step(first, "A")
+
+
+def tcp_contended(dialogue):
+    """Connections that use the same port towards the same end, one after the other begun."""
+    connections = [Tcp(dialogue, flow) for flow in dialogue.contended_flows("tcp")]
+    for tcp in connections:
+        yield from tcp_open(tcp)
+    for tcp in connections:
+        if dialogue.can_speak(tcp.flow, tcp.flow.answerer):
+            yield from tcp_talk(tcp, 2)
 
 
 def tcp_without_session(dialogue):
