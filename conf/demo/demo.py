@@ -25,6 +25,7 @@ from topology.shell import wait_until
 MODES = {
     "full_nat": {"mode": "full_nat", "client_address": "{carrier: toa}"},
     "dnat": {"mode": "dnat"},
+    "tunnel": {"mode": "tunnel", "tunnel": "{encapsulation: ipip}"},
     "direct": {"mode": "direct"},
 }
 BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", REPOSITORY / "build")).resolve()

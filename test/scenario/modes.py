@@ -88,13 +88,15 @@ class Mode:
 FULL_NAT = [Mode("full_nat", family, family) for family in (4, 6)]
 DNAT = [Mode("dnat", family, family) for family in (4, 6)]
 DIRECT = [Mode("direct", family, family) for family in (4, 6)]
+TUNNEL = [Mode("tunnel", inner, outer, encapsulation)
+          for encapsulation in ("ipip", "gue") for inner in (4, 6) for outer in (4, 6)]
 
 
 def each_of(*modes):
     return pytest.mark.parametrize("mode", modes, ids=str)
 
 
-EVERY_MODE = each_of(*FULL_NAT, *DNAT, *DIRECT)
-TRANSPARENT_MODES = each_of(*DNAT, *DIRECT)
+EVERY_MODE = each_of(*FULL_NAT, *DNAT, *DIRECT, *TUNNEL)
+TRANSPARENT_MODES = each_of(*DNAT, *DIRECT, *TUNNEL)
 # One of each, both families among them, where more would show nothing new.
-A_FEW_MODES = each_of(DNAT[0], DIRECT[1])
+A_FEW_MODES = each_of(DNAT[0], DIRECT[1], TUNNEL[2])

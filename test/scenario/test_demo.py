@@ -29,7 +29,7 @@ def start_demo(*arguments):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize("mode", ("full_nat", "dnat", "direct"))
+@pytest.mark.parametrize("mode", ("full_nat", "dnat", "tunnel", "direct"))
 def test_demo_shows_every_request_and_leaves_nothing(mode):
     with start_demo("--mode", mode) as demo:
         output, _ = demo.communicate(timeout=LIMIT_S)

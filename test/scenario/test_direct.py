@@ -22,9 +22,10 @@ def test_only_the_destinations_mac_changes(topology, mode):
             traffic.fetch(topology, mode.vip)
             at_client.wait_for_end_of_connection()
         sent = [bytes(ip_layer(p)) for p in at_client.packets() if p[TCP].dport == 80]
-        at_backend.wait_for(lambda packets: len(packets) == len(sent))
+        at_backend.wait_for(lambda packets: len(packets) >= len(sent))
     arrived = at_backend.packets()
-    assert [bytes(ip_layer(p)) for p in arrived] == sent
+    # The client's capture may end before the last acknowledgement.
+    assert [bytes(ip_layer(p)) for p in arrived][:len(sent)] == sent
     assert {p[Ether].dst for p in arrived} == {mac(backend.namespace, "eth0")}
     assert {p[Ether].src for p in arrived} == {mac(topology.box.namespace, "steel1")}
     assert not at_box.packets()

@@ -114,14 +114,19 @@ def test_control_plane_killed(topology, mode):
 @TRANSPARENT_MODES
 def test_session_list_and_lookup(topology, mode):
     mode.apply(topology)
-    backend, _ = traffic.logged_request(topology, mode.vip)
-    session = topology.box.ctl_json("session", "list", "--service", "web", "--backend",
-                                    mode.address_of(backend))["sessions"][-1]
-    client = session["client"]
-    assert client["address"] == mode.client_address
-    host = f"[{client['address']}]" if mode.family == 6 else client["address"]
-    vip = f"[{mode.vip}]" if mode.family == 6 else mode.vip
-    answer = topology.box.ctl_json("lookup", "tcp", f"{host}:{client['port']}", f"{vip}:80")
+    name, port = topology.client.run(
+        ["curl", "-sS", "--globoff", "--fail", "--max-time", "5", "-w", "%{local_port}",
+         traffic.url(mode.vip)]).stdout.split()[::2]
+    backend = next(b for b in topology.backends if b.name == name)
+    client = {"address": mode.client_address, "port": int(port)}
+    session = next(s for s in topology.box.ctl_json("session", "list", "--client",
+                                                    mode.client_address)["sessions"]
+                   if s["client"] == client)
+    assert session["service"] == "web"
+    assert session["backend"]["address"] == mode.address_of(backend)
+    host, vip = (f"[{address}]" if mode.family == 6 else address
+                 for address in (mode.client_address, mode.vip))
+    answer = topology.box.ctl_json("lookup", "tcp", f"{host}:{port}", f"{vip}:80")
     assert answer["service"] == "web"
-    assert answer["backend"]["address"] == session["backend"]["address"]
+    assert answer["backend"]["address"] == mode.address_of(backend)
     assert answer["session"]["client"] == client

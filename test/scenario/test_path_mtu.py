@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Path-MTU discovery through every mode: 10 MB with DF over a link that only ICMP tells of."""
+"""Path-MTU discovery: 10 MB with DF over a link that only ICMP tells of."""
 
 import hashlib
 
 import pytest
 import traffic
-from modes import DIRECT, DNAT, EVERY_MODE, FULL_NAT, each_of
+from modes import DIRECT, DNAT, EVERY_MODE, FULL_NAT, TUNNEL, each_of
 from topology import network
 from topology.shell import wait_until
 
@@ -68,7 +68,7 @@ def test_narrow_link_in_front(topology, mode, content):
         assert path_mtu(backend.namespace, mode.remote_address) == network.NARROW_MTU
 
 
-@each_of(*DNAT, *DIRECT)
+@each_of(*DNAT, *DIRECT, *TUNNEL)
 def test_remote_client_uploads(topology, mode, content):
     """Its own link is the narrowest: nobody has to tell it anything, and nothing is lost."""
     mode.apply(topology, topology.backends[:1])
