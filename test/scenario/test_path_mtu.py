@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Path-MTU discovery: 10 MB with DF over a link that only ICMP tells of."""
+"""Path-MTU discovery through every mode: 10 MB with DF over a link that only ICMP tells of."""
 
 import hashlib
 
@@ -46,7 +46,8 @@ def path_mtu(namespace, destination):
     return int(words[words.index("mtu") + 1]) if "mtu" in words else None
 
 
-@each_of(*FULL_NAT, *DNAT)
+# Without those whose tunnel over the narrow link carries less than IPv6's least MTU.
+@each_of(*FULL_NAT, *DNAT, *(mode for mode in TUNNEL if mode.fits(network.NARROW_MTU)))
 def test_narrow_link_behind(topology, mode, content):
     """Direct routing has no link behind: its backends are the box's neighbours."""
     mode.apply(topology, [topology.far])
@@ -66,6 +67,13 @@ def test_narrow_link_in_front(topology, mode, content):
     assert result.stdout.split()[0] == hashlib.sha256(content).hexdigest()
     if mode.shows_client:
         assert path_mtu(backend.namespace, mode.remote_address) == network.NARROW_MTU
+
+
+@each_of(*TUNNEL)
+def test_the_tunnel_is_narrower_than_its_links(topology, mode, content):
+    mode.apply(topology, topology.backends[:1])
+    upload(topology, topology.client, mode, topology.backends[0], content)
+    assert path_mtu(topology.client, mode.vip) == mode.mtu_within(network.MTU)
 
 
 @each_of(*DNAT, *DIRECT, *TUNNEL)
