@@ -72,6 +72,8 @@ class CliTest : public testing::Test {
     service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_TOA);
     service.mutable_client_address()->set_toa_kind(254);
     service.mutable_timeouts()->set_tcp_established_ms(350'000);
+    service.mutable_persistence()->set_timeout_ms(300'000);
+    service.mutable_persistence()->set_ipv4_prefix_length(24);
     service.set_max_sessions(1000);
     v1::HealthCheck& check = *service.mutable_health_check();
     check.set_type(v1::HealthCheck::TYPE_HTTP);
@@ -246,6 +248,7 @@ TEST_F(CliTest, ServiceShow) {
   ExpectLine("address:         10.0.1.10:80");
   ExpectLine("client address:  toa, option 254");
   ExpectLine("timeouts:        tcp_established 350s");
+  ExpectLine("persistence:     5m, by /24");
   ExpectLine("max sessions:    1000");
   ExpectLine("health check:    http /up, every 1s, timeout 500ms, rise 2, fall 3");
   EXPECT_NE(out_.find("10.0.2.12:80"), std::string::npos);

@@ -96,6 +96,15 @@ std::string TimeoutsText(const v1::Timeouts& timeouts) {
   return text;
 }
 
+std::string PersistenceText(const v1::Service& service) {
+  if (!service.has_persistence()) return "";
+  const v1::Persistence& persistence = service.persistence();
+  const bool is_v6 = service.address().find(':') != std::string::npos;
+  const uint32_t length =
+      is_v6 ? persistence.ipv6_prefix_length() : persistence.ipv4_prefix_length();
+  return DurationText(persistence.timeout_ms()) + ", by /" + std::to_string(length);
+}
+
 std::string CheckText(const v1::Service& service) {
   if (!service.has_health_check()) return "none";
   const v1::HealthCheck& check = service.health_check();
@@ -124,6 +133,7 @@ void PrintService(const v1::Service& service, std::ostream& out) {
       {"local addresses", LocalAddressesText(service)},
       {"client address", ClientAddressText(service)},
       {"timeouts", TimeoutsText(service.timeouts())},
+      {"persistence", PersistenceText(service)},
       {"max sessions", service.max_sessions() == 0 ? "" : Plain(service.max_sessions())},
       {"health check", CheckText(service)},
   };

@@ -23,6 +23,9 @@ inline constexpr int kMaxBackendsPerService = 65535;
 inline constexpr Range kPortRange{1, 65535};
 inline constexpr Range kWeightRange{0, 65535};
 inline constexpr Range kPriorityRange{0, 65535};
+inline constexpr Range kPersistenceTimeoutRangeMs{1'000, 86'400'000};
+inline constexpr Range kIpv4PrefixLengthRange{1, 32};
+inline constexpr Range kIpv6PrefixLengthRange{1, 128};
 inline constexpr Range kMaxSessionsRange{0, UINT32_MAX};  // 0: no limit
 // The session clock counts milliseconds in 32 bits: a day keeps far from half its circle.
 inline constexpr Range kIdleTimeoutRangeMs{1'000, 86'400'000};
@@ -46,6 +49,7 @@ inline constexpr uint64_t kDefaultTcpClosingMs = 60'000;
 inline constexpr uint64_t kDefaultTcpTimeWaitMs = 5'000;
 inline constexpr uint64_t kDefaultTcpClosedMs = 1'000;
 inline constexpr uint64_t kDefaultUdpMs = 30'000;
+inline constexpr uint64_t kDefaultPersistenceTimeoutMs = 300'000;
 inline constexpr uint64_t kDefaultHealthIntervalMs = 2'000;
 inline constexpr uint64_t kDefaultHealthTimeoutMs = 1'000;
 inline constexpr uint32_t kDefaultHealthRise = 2;

@@ -39,6 +39,14 @@ const FieldTable<v1::Timeouts> kTimeouts = {
     {"udp", kOptional, IdleTimeout(&v1::Timeouts::set_udp_ms)},
 };
 
+const FieldTable<v1::Persistence> kPersistence = {
+    {"timeout", kOptional, Duration(&v1::Persistence::set_timeout_ms, kPersistenceTimeoutRangeMs)},
+    {"ipv4_prefix_length", kOptional,
+     Number(&v1::Persistence::set_ipv4_prefix_length, kIpv4PrefixLengthRange)},
+    {"ipv6_prefix_length", kOptional,
+     Number(&v1::Persistence::set_ipv6_prefix_length, kIpv6PrefixLengthRange)},
+};
+
 const FieldTable<v1::HealthCheck> kHealthCheck = {
     {"type", kRequired, Enum(&v1::HealthCheck::set_type)},
     {"interval", kOptional, Duration(&v1::HealthCheck::set_interval_ms, kHealthIntervalRangeMs)},
@@ -70,6 +78,7 @@ const FieldTable<v1::Service> kService = {
     {"client_address", kOptional, Nested(&v1::Service::mutable_client_address, kClientAddress)},
     {"timeouts", kOptional, Nested(&v1::Service::mutable_timeouts, kTimeouts)},
     {"health_check", kOptional, Nested(&v1::Service::mutable_health_check, kHealthCheck)},
+    {"persistence", kOptional, Nested(&v1::Service::mutable_persistence, kPersistence)},
     {"max_sessions", kOptional, Number(&v1::Service::set_max_sessions, kMaxSessionsRange)},
     {"tunnel", kOptional, Nested(&v1::Service::mutable_tunnel, kTunnel)},
     {"max_new_sessions_per_second", kOptional,

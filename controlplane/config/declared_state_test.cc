@@ -26,6 +26,7 @@ services:
                tcp_time_wait: 3s, tcp_closed: 4s, udp: 1500ms}
     health_check: {type: http, http_path: /up, interval: 1s, timeout: 500ms, rise: 2, fall: 3,
                    port: 8080, http_host: example.org, http_expected_status: 204}
+    persistence: {timeout: 10m, ipv4_prefix_length: 24, ipv6_prefix_length: 56}
     max_sessions: 4294967295
     backends:
       - {address: 10.0.2.11, port: 8080, weight: 0, admin_state: draining,
@@ -120,6 +121,8 @@ TEST(DeclaredState, ValuesArriveAsWritten) {
   EXPECT_EQ(web.backends(0).priority(), 3u);
   EXPECT_EQ(web.backends(0).max_sessions(), 500u);
   EXPECT_EQ(web.max_sessions(), 4'294'967'295u);
+  EXPECT_EQ(web.persistence().timeout_ms(), 600'000u);
+  EXPECT_EQ(web.persistence().ipv6_prefix_length(), 56u);
 }
 
 TEST(DeclaredState, NoWeightIsNotWeightZero) {
@@ -131,9 +134,9 @@ TEST(DeclaredState, NoWeightIsNotWeightZero) {
 TEST(DeclaredState, KnowsWhereEachValueStands) {
   const DeclaredState declared = ParseDeclaredState(kWhole);
   EXPECT_EQ(declared.source_map.Find("services[0].port"), (Position{6, 11}));
-  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].address"), (Position{20, 19}));
+  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].address"), (Position{21, 19}));
   EXPECT_EQ(declared.source_map.Find("local_addresses[1]"), (Position{2, 31}));
-  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].weight"), (Position{20, 9}));
+  EXPECT_EQ(declared.source_map.Find("services[0].backends[1].weight"), (Position{21, 9}));
 }
 
 TEST(DeclaredState, UnknownKeyNamesTheNearestOne) {

@@ -44,6 +44,13 @@ void ResolveTimeouts(v1::Timeouts& message) {
   Default(message, &M::udp_ms, &M::set_udp_ms, kDefaultUdpMs);
 }
 
+void ResolvePersistence(v1::Persistence& message) {
+  using M = v1::Persistence;
+  Default(message, &M::timeout_ms, &M::set_timeout_ms, kDefaultPersistenceTimeoutMs);
+  Default(message, &M::ipv4_prefix_length, &M::set_ipv4_prefix_length, kIpv4PrefixLengthRange.max);
+  Default(message, &M::ipv6_prefix_length, &M::set_ipv6_prefix_length, kIpv6PrefixLengthRange.max);
+}
+
 void ResolveHealthCheck(v1::HealthCheck& message) {
   using M = v1::HealthCheck;
   Default(message, &M::interval_ms, &M::set_interval_ms, kDefaultHealthIntervalMs);
@@ -81,6 +88,7 @@ v1::Service ResolveService(const v1::DesiredState& state, const v1::Service& ser
   for (std::string& address : *resolved.mutable_local_addresses()) Canonicalize(address);
   ResolveClientAddress(resolved, *resolved.mutable_client_address());
   ResolveTimeouts(*resolved.mutable_timeouts());
+  if (resolved.has_persistence()) ResolvePersistence(*resolved.mutable_persistence());
   if (resolved.has_health_check()) ResolveHealthCheck(*resolved.mutable_health_check());
   for (v1::Backend& backend : *resolved.mutable_backends()) ResolveBackend(backend);
   if (!RulesOf(resolved.mode()).encapsulates()) return resolved;

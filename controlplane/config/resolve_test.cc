@@ -50,6 +50,18 @@ TEST(Resolve, FillsInTheDefaults) {
   EXPECT_FALSE(service.has_health_check());
 }
 
+TEST(Resolve, PersistenceDefaults) {
+  v1::DesiredState state = GoodState();
+  EXPECT_FALSE(ResolveServices(state)[0].has_persistence());
+  state.mutable_services(0)->mutable_persistence();
+  const v1::Persistence by_default = ResolveServices(state)[0].persistence();
+  EXPECT_EQ(by_default.timeout_ms(), 300'000u);
+  EXPECT_EQ(by_default.ipv4_prefix_length(), 32u);
+  EXPECT_EQ(by_default.ipv6_prefix_length(), 128u);
+  state.mutable_services(0)->mutable_persistence()->set_ipv6_prefix_length(64);
+  EXPECT_EQ(ResolveServices(state)[0].persistence().ipv6_prefix_length(), 64u);
+}
+
 TEST(Resolve, UdpCarriesNoClientAddress) {
   v1::DesiredState state = GoodState();
   state.mutable_services(0)->set_protocol(v1::PROTOCOL_UDP);

@@ -60,6 +60,7 @@ class RandomStates {
     if (Chance()) service.mutable_timeouts()->set_udp_ms(1000 * (1 + Below(3)));
     if (Chance()) service.mutable_timeouts()->set_tcp_established_ms(1500);
     if (Chance()) service.set_max_sessions(Below(3));
+    if (Chance()) service.mutable_persistence()->set_timeout_ms(1000 * (1 + Below(3)));
     if (Chance()) FillHealthCheck(*service.mutable_health_check());
     for (uint32_t i = 1 + Below(3); i > 0; --i) FillBackend(i, *service.add_backends());
   }

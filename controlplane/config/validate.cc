@@ -76,6 +76,7 @@ class Validator {
     CheckNewSessionRate(path + ".max_new_sessions_per_second", resolved);
     CheckClientAddress(path + ".client_address", service, resolved);
     CheckTimeouts(path + ".timeouts", resolved.timeouts());
+    if (service.has_persistence()) CheckPersistence(path + ".persistence", resolved.persistence());
     if (service.has_health_check())
       CheckHealthCheck(path + ".health_check", resolved.health_check());
   }
@@ -305,6 +306,14 @@ class Validator {
     for (int i = 0; i < type.field_count(); ++i)
       CheckDuration(path + '.' + FieldWord(*type.field(i)),
                     reflection.GetUInt64(timeouts, type.field(i)), kIdleTimeoutRangeMs);
+  }
+
+  void CheckPersistence(const std::string& path, const v1::Persistence& persistence) {
+    CheckDuration(path + ".timeout", persistence.timeout_ms(), kPersistenceTimeoutRangeMs);
+    CheckRange(path + ".ipv4_prefix_length", persistence.ipv4_prefix_length(),
+               kIpv4PrefixLengthRange);
+    CheckRange(path + ".ipv6_prefix_length", persistence.ipv6_prefix_length(),
+               kIpv6PrefixLengthRange);
   }
 
   void CheckHealthCheck(const std::string& path, const v1::HealthCheck& check) {

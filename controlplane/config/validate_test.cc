@@ -224,6 +224,15 @@ const BadState kBadStates[] = {
      "services[0].timeouts.tcp_closed: 999ms is not within 1s to 24h\n"},
     {"timeout too long", [](S s) { Web(s).mutable_timeouts()->set_tcp_established_ms(86'400'001); },
      "services[0].timeouts.tcp_established: 86400001ms is not within 1s to 24h\n"},
+    {"persistence too short, of impossible prefixes",
+     [](S s) {
+       Web(s).mutable_persistence()->set_timeout_ms(999);
+       Web(s).mutable_persistence()->set_ipv4_prefix_length(33);
+       Web(s).mutable_persistence()->set_ipv6_prefix_length(129);
+     },
+     "services[0].persistence.timeout: 999ms is not within 1s to 24h\n"
+     "services[0].persistence.ipv4_prefix_length: 33 is not within 1 to 32\n"
+     "services[0].persistence.ipv6_prefix_length: 129 is not within 1 to 128\n"},
     {"health check without a type", [](S s) { Web(s).mutable_health_check()->set_rise(1); },
      "services[0].health_check.type: must be one of tcp, http\n"},
     {"timeout over interval",

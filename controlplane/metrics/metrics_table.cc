@@ -213,6 +213,11 @@ constexpr Metric kMetrics[] = {
      {"service"},
      "Packets of new flows dropped because the service or all its backends were at max_sessions.",
      PerService<&v1::ServiceCounters::session_limit_packets>},
+    {"steelyard_service_sessions_not_remembered_total",
+     kCounter,
+     {"service"},
+     "Sessions whose client persistence could not remember because the session table was full.",
+     PerService<&v1::ServiceCounters::sessions_not_remembered>},
 
     {"steelyard_backend_up",
      kGauge,

@@ -127,6 +127,7 @@ std::shared_ptr<MetricsData> FullData() {
   v1::ServiceCounters& web = *counters.add_services();
   web.set_name("web");
   web.set_session_limit_packets(31);
+  web.set_sessions_not_remembered(32);
   AddBackend(web, "10.0.2.11", 100);
   AddBackend(web, "fd00::11", 200);
   return data;
@@ -150,6 +151,7 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
   const std::map<std::string, std::string> expected = {
       {R"(steelyard_service_sessions_active{service="web"})", "310"},
       {R"(steelyard_service_session_limit_packets_total{service="web"})", "31"},
+      {R"(steelyard_service_sessions_not_remembered_total{service="web"})", "32"},
       {R"(steelyard_service_backends_available{service="web"})", "2"},
       {R"(steelyard_backend_packets_total{service="web",backend="10.0.2.11:80",direction="to_backend"})",
        "101"},

@@ -68,7 +68,7 @@ Configuration::Configuration(std::vector<core::PortInfo> ports,
       }) {
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
   service_slots_.on_reuse = [this](uint32_t slot) {
-    session_limit_baselines_[slot] = SumOfSessionLimitPackets(slot);
+    service_baselines_[slot] = SumOfService(slot);
   };
   current_ = core::EmptySnapshot(std::move(ports), static_cast<uint32_t>(workers_.size()),
                                  unix_epoch_offset_ns);
@@ -385,16 +385,22 @@ Configuration::BackendTotals Configuration::SumOf(core::BackendSlot slot) const 
   return sum;
 }
 
-uint64_t Configuration::SumOfSessionLimitPackets(core::ServiceSlot slot) const {
-  uint64_t sum = 0;
-  for (const core::WorkerState* worker : workers_)
-    sum += worker->services[slot].session_limit_packets.value();
+Configuration::ServiceTotals Configuration::SumOfService(core::ServiceSlot slot) const {
+  ServiceTotals sum;
+  for (const core::WorkerState* worker : workers_) {
+    sum.session_limit_packets += worker->services[slot].session_limit_packets.value();
+    sum.sessions_not_remembered += worker->services[slot].sessions_not_remembered.value();
+  }
   return sum;
 }
 
-uint64_t Configuration::SessionLimitPacketsOf(core::ServiceSlot slot) const {
-  const auto at = session_limit_baselines_.find(slot);
-  return SumOfSessionLimitPackets(slot) - (at == session_limit_baselines_.end() ? 0 : at->second);
+Configuration::ServiceTotals Configuration::ServiceTotalsOf(core::ServiceSlot slot) const {
+  ServiceTotals totals = SumOfService(slot);
+  const auto at = service_baselines_.find(slot);
+  if (at == service_baselines_.end()) return totals;
+  totals.session_limit_packets -= at->second.session_limit_packets;
+  totals.sessions_not_remembered -= at->second.sessions_not_remembered;
+  return totals;
 }
 
 Configuration::BackendTotals Configuration::TotalsOf(core::BackendSlot slot) const {

@@ -53,7 +53,10 @@ class Configuration {
   };
   BackendTotals TotalsOf(core::BackendSlot slot) const;
   // Of a service, the same way.
-  uint64_t SessionLimitPacketsOf(core::ServiceSlot slot) const;
+  struct ServiceTotals {
+    uint64_t session_limit_packets = 0, sessions_not_remembered = 0;
+  };
+  ServiceTotals ServiceTotalsOf(core::ServiceSlot slot) const;
 
  private:
   using Staged = std::map<std::string, ServiceEntry>;
@@ -72,13 +75,13 @@ class Configuration {
   void Uninstall(const std::string& name);
   void RebuildIndex();
   BackendTotals SumOf(core::BackendSlot slot) const;
-  uint64_t SumOfSessionLimitPackets(core::ServiceSlot slot) const;
+  ServiceTotals SumOfService(core::ServiceSlot slot) const;
 
   std::vector<const core::WorkerState*> workers_;
   SlotTable service_slots_;
   SlotTable backend_slots_;
   std::map<core::BackendSlot, BackendTotals> baselines_;  // of reused slots
-  std::map<core::ServiceSlot, uint64_t> session_limit_baselines_;
+  std::map<core::ServiceSlot, ServiceTotals> service_baselines_;
 
   std::map<std::string, ServiceEntry> services_;
   uint64_t services_fingerprint_ = 0;

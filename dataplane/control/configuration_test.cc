@@ -132,6 +132,20 @@ TEST_F(ConfigurationTest, CarrierOfTheClientAddress) {
   EXPECT_EQ(Refusal(request), "services[0].client_address.carrier");
 }
 
+TEST_F(ConfigurationTest, PersistenceIsCompiled) {
+  v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  EXPECT_FALSE(Find(*Replace({a}), "10.0.1.1")->persistence.enabled);
+  a.mutable_persistence()->set_timeout_ms(5000);
+  a.mutable_persistence()->set_ipv4_prefix_length(24);
+  a.mutable_persistence()->set_ipv6_prefix_length(56);
+  const auto snapshot = Replace({a});
+  const core::Service& compiled = *Find(*snapshot, "10.0.1.1");
+  EXPECT_TRUE(compiled.persistence.enabled);
+  EXPECT_EQ(compiled.persistence.ipv4_prefix_length, 24);
+  EXPECT_EQ(compiled.persistence.ipv6_prefix_length, 56);
+  EXPECT_EQ(compiled.template_timeout_ms, 5000u);
+}
+
 TEST_F(ConfigurationTest, FingerprintIsTheSumOfTheServices) {
   const v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
   v1::Service b = MakeService("b", "10.0.1.2", 80, {"10.0.2.1"});
@@ -187,6 +201,13 @@ TEST_F(ConfigurationTest, BadRequestsNameTheFieldAndChangeNothing) {
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.clear_timeouts(); }), "services[1].timeouts");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.mutable_backends(0)->set_address("2001:db8::1"); }),
             "services[1].backends[0]");
+  EXPECT_EQ(refusal_of([](v1::Service& s) { s.mutable_persistence(); }),
+            "services[1].persistence.timeout_ms");
+  EXPECT_EQ(refusal_of([](v1::Service& s) {
+              s.mutable_persistence()->set_timeout_ms(1);
+              s.mutable_persistence()->set_ipv4_prefix_length(33);
+            }),
+            "services[1].persistence.ipv4_prefix_length");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_name("good"); }), "services[1].name");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.8"); }), "services");
   EXPECT_EQ(refusal_of([](v1::Service& s) { s.set_address("10.0.1.1"); }), "services");
@@ -340,7 +361,7 @@ TEST_F(ConfigurationTest, AServicesSlotIsNotReusedWhileItsSessionsLive) {
   const core::ServiceSlot slot = Find(*Replace({a}), "10.0.1.1")->slot;
   worker_.services[slot].sessions_created.Add(1);
   worker_.services[slot].session_limit_packets.Add(5);
-  EXPECT_EQ(configuration_.SessionLimitPacketsOf(slot), 5u);
+  EXPECT_EQ(configuration_.ServiceTotalsOf(slot).session_limit_packets, 5u);
   Replace({});
   EXPECT_NE(Find(*Replace({b}), "10.0.1.2")->slot, slot);
   EXPECT_EQ(Find(*Replace({a, b}), "10.0.1.1")->slot, slot);
@@ -350,7 +371,7 @@ TEST_F(ConfigurationTest, AServicesSlotIsNotReusedWhileItsSessionsLive) {
   for (const char* name : {"c", "d", "e"}) {
     const auto snapshot = Replace({MakeService(name, "10.0.1.3", 80, {})});
     const core::ServiceSlot reused = Find(*snapshot, "10.0.1.3")->slot;
-    EXPECT_EQ(configuration_.SessionLimitPacketsOf(reused), 0u);
+    EXPECT_EQ(configuration_.ServiceTotalsOf(reused).session_limit_packets, 0u);
   }
 }
 

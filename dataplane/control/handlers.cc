@@ -156,7 +156,9 @@ void Handlers::GetStatus(const Request&, Response& response) {
 void Handlers::FillService(const std::string& name, const core::Service& service,
                            v1::ServiceCounters& out) const {
   out.set_name(name);
-  out.set_session_limit_packets(configuration_.SessionLimitPacketsOf(service.slot));
+  const Configuration::ServiceTotals of_service = configuration_.ServiceTotalsOf(service.slot);
+  out.set_session_limit_packets(of_service.session_limit_packets);
+  out.set_sessions_not_remembered(of_service.sessions_not_remembered);
   for (const core::Backend& backend : service.backends) {
     const Configuration::BackendTotals totals = configuration_.TotalsOf(backend.slot);
     v1::BackendCounters& counters = *out.add_backends();

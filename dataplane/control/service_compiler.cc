@@ -77,6 +77,18 @@ core::ClientAddress CompileClientAddress(const v1::ClientAddress& message,
           .first_datagram_only = message.proxy_v2_udp() == v1::ClientAddress::PROXY_V2_UDP_FIRST};
 }
 
+core::Persistence CompilePersistence(const v1::Persistence& message, const std::string& path) {
+  if (message.timeout_ms() == 0 || message.timeout_ms() > kMaxTimeoutMs)
+    Refuse(path + ".timeout_ms", "must be within 1 ms to 24 h");
+  if (message.ipv4_prefix_length() == 0 || message.ipv4_prefix_length() > 32)
+    Refuse(path + ".ipv4_prefix_length", "must be within 1 to 32");
+  if (message.ipv6_prefix_length() == 0 || message.ipv6_prefix_length() > 128)
+    Refuse(path + ".ipv6_prefix_length", "must be within 1 to 128");
+  return {.enabled = true,
+          .ipv4_prefix_length = static_cast<uint8_t>(message.ipv4_prefix_length()),
+          .ipv6_prefix_length = static_cast<uint8_t>(message.ipv6_prefix_length())};
+}
+
 uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
   if (max_sessions == 0) return core::kNoSessionLimit;
   return (max_sessions - 1) / workers + 1;
@@ -160,6 +172,10 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
   service->clamp_mss = message.clamp_mss();
   if (message.has_tunnel()) service->tunnel = CompileTunnel(message.tunnel(), path + ".tunnel");
   service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
+  if (message.has_persistence()) {
+    service->persistence = CompilePersistence(message.persistence(), path + ".persistence");
+    service->template_timeout_ms = static_cast<uint32_t>(message.persistence().timeout_ms());
+  }
   service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
 
   if (static_cast<uint32_t>(message.backends_size()) > core::kMaxBackendsPerService)

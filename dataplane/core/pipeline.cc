@@ -6,6 +6,8 @@
 #include "core/forward/proxy_protocol.h"
 #include "core/icmp_answer.h"
 #include "core/icmp_error.h"
+#include "core/persistence.h"
+#include "core/scheduler/availability.h"
 #include "core/token_bucket.h"
 #include "net/checksum.h"
 #include "net/wire.h"
@@ -365,10 +367,26 @@ Pipeline::Choice Pipeline::ChooseBackend(const Service& service, const net::Flow
                                          uint32_t& cursor) const {
   if (worker_.services[service.slot].sessions_active() >= service.max_sessions_per_worker)
     return {nullptr, Verdict::kSessionLimit};
-  const uint32_t chosen =
-      service.scheduler->Choose({key, service.backends, worker_.backends, cursor});
-  if (chosen != kNoBackend) return {&service.backends[chosen], Verdict::kForwarded};
+  const SchedulingContext context{key, service.backends, worker_.backends, cursor};
+  SessionId remembered = kNoSession;
+  if (service.persistence.enabled) {
+    remembered = FindRemembered(sessions_, service, key);
+    if (const Backend* backend = BackendOf(context, remembered))
+      return {backend, Verdict::kForwarded, remembered};
+  }
+  const uint32_t chosen = service.scheduler->Choose(context);
+  if (chosen != kNoBackend) return {&service.backends[chosen], Verdict::kForwarded, remembered};
   return {nullptr, AnyAvailable(service) ? Verdict::kSessionLimit : Verdict::kNoBackend};
+}
+
+// Of a client that is remembered; null when it takes no new sessions.
+const Backend* Pipeline::BackendOf(const SchedulingContext& context, SessionId remembered) const {
+  if (remembered == kNoSession) return nullptr;
+  const BackendSlot slot = sessions_.state(RefOf(remembered, Direction::kForward)).backend_slot;
+  for (uint32_t i = 0; i < context.backends.size(); ++i)
+    if (context.backends[i].slot == slot)
+      return TakesSessions(context, i) ? &context.backends[i] : nullptr;
+  return nullptr;
 }
 
 Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet& packet,
@@ -394,6 +412,8 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   }
   const SessionId session = *std::get_if<SessionId>(&outcome);
   Register(context, session, *service, backend);
+  if (service->persistence.enabled)
+    Remember(context, *service, backend, key, session, choice.remembered);
   return {RefOf(session, Direction::kForward), Verdict::kForwarded};
 }
 
@@ -421,8 +441,10 @@ void Pipeline::EndSession(SessionId session, uint32_t now_ms) {
   const SessionRecord& record = sessions_.record(session);
   if (record.parent_template != 0) {
     const SessionId parent = record.parent_template - 1;
-    --sessions_.record(parent).child_count;
-    sessions_.state(RefOf(parent, Direction::kForward)).last_seen_ms = now_ms;
+    FlowState& of_parent = sessions_.state(RefOf(parent, Direction::kForward));
+    of_parent.last_seen_ms = now_ms;
+    of_parent.packets += BothSidesSpoke(session);
+    if (--sessions_.record(parent).child_count == 0) sessions_.timers().Move(parent, now_ms);
   }
   if (record.kind == SessionKind::kTemplate) {
     worker_.counters.templates_ended.Add(1);
@@ -436,6 +458,16 @@ void Pipeline::EndSession(SessionId session, uint32_t now_ms) {
   sessions_.Remove(session);
 }
 
+// The client after the backend, so that it has its address and not made it up. Of a one-way session
+// only one side is seen.
+bool Pipeline::BothSidesSpoke(SessionId session) const {
+  const FlowState& forward = sessions_.state(RefOf(session, Direction::kForward));
+  const FlowState& reverse = sessions_.state(RefOf(session, Direction::kReverse));
+  const bool is_answered =
+      reverse.packets != 0 || sessions_.record(session).kind == SessionKind::kOneWay;
+  return is_answered && (forward.packets > 1 || forward.tcp_state == TcpState::kNone);
+}
+
 uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const {
   const FlowState& forward = sessions_.state(RefOf(session, Direction::kForward));
   const FlowState& reverse = sessions_.state(RefOf(session, Direction::kReverse));
@@ -446,20 +478,28 @@ uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const
           ? reverse.last_seen_ms
           : forward.last_seen_ms;
   const Service* service = snapshot.service(record.service_slot);
-  if (record.kind == SessionKind::kTemplate)
-    return last_seen_ms + (service ? service->template_timeout_ms : 0);
+  if (record.kind == SessionKind::kTemplate) {
+    const bool lingers = service && (!service->persistence.enabled || forward.packets != 0);
+    return last_seen_ms + (lingers ? service->template_timeout_ms : 0);
+  }
   const Timeouts& timeouts_ms = service ? service->timeouts_ms : kDefaultTimeoutsMs;
   return last_seen_ms + timeouts_ms[static_cast<size_t>(forward.tcp_state)];
 }
 
+namespace {
+// Until it is looked at again without need.
+constexpr uint32_t kTemplateInUseMs = 600'000;
+}  // namespace
+
 void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget) {
   const uint32_t now_ms = Milliseconds(now_ns);
   sessions_.timers().Advance(now_ms, budget, [&](SessionId session) {
+    // The end of its last child has a template looked at.
     const bool has_children = sessions_.record(session).child_count != 0;
-    if (has_children) sessions_.state(RefOf(session, Direction::kForward)).last_seen_ms = now_ms;
-    const uint32_t deadline_ms = DeadlineMs(snapshot, session);
+    const uint32_t deadline_ms =
+        has_children ? now_ms + kTemplateInUseMs : DeadlineMs(snapshot, session);
     sessions_.timers().Arm(session, deadline_ms);
-    if (!TimeBefore(now_ms, deadline_ms) && !has_children) EndSession(session, now_ms);
+    if (!TimeBefore(now_ms, deadline_ms)) EndSession(session, now_ms);
   });
 }
 

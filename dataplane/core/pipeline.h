@@ -72,7 +72,9 @@ class Pipeline {
   struct Choice {
     const Backend* backend = nullptr;
     net::Verdict verdict = net::Verdict::kForwarded;
+    SessionId remembered = kNoSession;  // of the client (core/persistence.h)
   };
+  const Backend* BackendOf(const SchedulingContext& context, SessionId remembered) const;
   Choice ChooseBackend(const Service& service, const net::FlowKey& key, uint32_t& cursor) const;
 
   // A flow without a session: opens one (and returns its forward flow) or says what becomes of the
@@ -108,6 +110,8 @@ class Pipeline {
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   std::optional<uint16_t> FindNextHop(const PacketContext& context, const net::IpAddress& receiver,
                                       uint32_t flow_hash, net::Verdict& verdict);
+  // Whether its client is real, as far as can be seen.
+  bool BothSidesSpoke(SessionId session) const;
   void EndSession(SessionId session, uint32_t now_ms);
 
   uint32_t worker_index_;

@@ -95,6 +95,14 @@ struct LocalAddresses {
   }
 };
 
+// A client's new sessions go where its last ones went (core/persistence.h); a client is a prefix of
+// that length.
+struct Persistence {
+  bool enabled = false;
+  uint8_t ipv4_prefix_length = 32;
+  uint8_t ipv6_prefix_length = 128;
+};
+
 struct Service {
   std::string name;
   net::Endpoint address;
@@ -115,6 +123,7 @@ struct Service {
   uint32_t max_sessions_per_worker = kNoSessionLimit;
   // SYNs are held to what both links carry. (Full NAT always does: its peers do not know each other.)
   bool clamp_mss = false;
+  Persistence persistence;
   uint32_t template_timeout_ms = 0;  // of SessionKind::kTemplate, from when the last child ended
   std::vector<Backend> backends;
 };

@@ -35,6 +35,7 @@ struct ServiceCounters {
   Counter sessions_created;
   Counter sessions_ended;
   Counter session_limit_packets;
+  Counter sessions_not_remembered;  // by persistence, the table being full
 
   uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
 };

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which backend a session goes to: by turns, by the client, by priority, and none at a limit."""
+"""Which backend a session goes to: by turns, by client, by priority, again; and none at a limit."""
 
 import collections
+import time
 
 import pytest
 
@@ -154,3 +155,35 @@ def test_at_the_limit_new_sessions_are_refused_and_counted(topology, vip, where)
     wait_until(counted, "both counters have the refused packets")
     wait_until(lambda: sessions_of(topology, vip) == 0, "the connections are forgotten")
     traffic.fetch(topology, vip)
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_a_client_stays_with_its_backend(topology, client_addresses, vip):
+    """Round robin spreads clients; a client moves when its backend drains and when it was away."""
+    settings = {"scheduler": "round_robin", "persistence": "{timeout: 1s}",
+                "timeouts": SHORT_TIMEOUTS}
+    apply(topology, **settings)
+    met = {}
+    for source in client_addresses[vip]:
+        names = answers(topology, vip, 3, source)
+        assert len(names) == 1, f"{source} met {names}"
+        met[source] = next(iter(names))
+    assert len(set(met.values())) == len(topology.backends)
+
+    first = topology.backends[0]
+    apply(topology, first_backend="admin_state: draining", **settings)
+    for source in [source for source, name in met.items() if name == first.name]:
+        names = answers(topology, vip, 3, source)
+        assert len(names) == 1 and first.name not in names, f"{source} met {names}"
+
+    apply(topology, **settings)
+    source = client_addresses[vip][0]
+    before = answers(topology, vip, 2, source)
+    wait_until(lambda: sessions_of(topology, vip) == 0, "its sessions are over")
+
+    def is_forgotten():
+        """Round robin gives it another; seen within the timeout, it is remembered for longer."""
+        time.sleep(2)
+        return answers(topology, vip, 1, source).keys() != before.keys()
+
+    wait_until(is_forgotten, "the client is forgotten")
