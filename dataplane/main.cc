@@ -88,6 +88,7 @@ Result<Workers> CreateWorkers(const DataplaneOptions& options) {
         {.index = static_cast<uint32_t>(workers.size()),
          .core = core,
          .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
+         .reassembly_datagrams = options.reassembly_datagrams,
          .use_huge_pages = options.use_huge_pages});
     if (!worker) return worker.error();
     workers.push_back(std::move(*worker));

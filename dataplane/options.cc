@@ -40,6 +40,7 @@ struct RawOptions {
   std::string control_socket;
   uint32_t session_capacity = 0;
   uint32_t session_capacity_ipv6 = 0;
+  uint32_t reassembly_datagrams = 0;
 };
 
 po::options_description Describe(RawOptions& raw) {
@@ -67,6 +68,12 @@ po::options_description Describe(RawOptions& raw) {
       "sessions a worker can hold with IPv4 on both sides");
   add("session-capacity-ipv6", po::value(&raw.session_capacity_ipv6)->value_name("N"),
       "sessions a worker can hold with IPv6 on a side [half of --session-capacity]");
+  add("reassembly-datagrams",
+      po::value(&raw.reassembly_datagrams)->value_name("N")->default_value(512),
+      "datagrams that a worker can put together from fragments at once, 66 KiB each once used "
+      "(512: "
+      "33 MiB), no more than an eighth of them from one source; 0: fragments to services are "
+      "dropped");
   add("help", "print this and exit");
   add("version", "print the version and exit");
   return description;
@@ -157,6 +164,11 @@ Status FillMemory(const RawOptions& raw, const po::variables_map& given,
     return Wrong("--session-capacity", "1 to " + std::to_string(kMostSessions) + " are possible");
   if (options.session_capacity_ipv6 > kMostSessions)
     return Wrong("--session-capacity-ipv6", "at most " + std::to_string(kMostSessions));
+
+  constexpr uint32_t kMostDatagrams = 65'536;
+  if (raw.reassembly_datagrams > kMostDatagrams)
+    return Wrong("--reassembly-datagrams", "at most " + std::to_string(kMostDatagrams));
+  options.reassembly_datagrams = raw.reassembly_datagrams;
   return Ok{};
 }
 

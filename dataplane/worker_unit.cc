@@ -3,8 +3,10 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -24,26 +26,55 @@ Result<Value> RandomValue() {
   return value;
 }
 
+// One source takes no more than an eighth, so that one sender of incomplete datagrams, or one lossy
+// path, does not keep the others from being heard.
+core::ReassemblyLimits LimitsOf(uint32_t datagrams) {
+  return {.datagrams = datagrams, .datagrams_per_source = std::max(datagrams / 8, 1u)};
+}
+
+Result<ReassemblyMemory> AllocateReassemblyMemory(uint32_t datagrams) {
+  const size_t bytes = core::Reassembler::RequiredBytes(LimitsOf(datagrams));
+  ReassemblyMemory memory(new (std::align_val_t{64}, std::nothrow) std::byte[bytes]);
+  if (memory == nullptr) {
+    return Error{"no memory for reassembly, " + std::to_string(bytes >> 20) +
+                 " MiB: lower --reassembly-datagrams"};
+  }
+  return memory;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WorkerUnit>> WorkerUnit::Create(const Options& options) {
   Result<SessionMemory> memory = SessionMemory::Map(
       core::SessionTable::RequiredBytes(options.capacity), options.use_huge_pages);
   if (!memory) return memory.error();
+  Result<ReassemblyMemory> reassembly_memory =
+      AllocateReassemblyMemory(options.reassembly_datagrams);
+  if (!reassembly_memory) return reassembly_memory.error();
   const Result<core::HashSecret> secret = RandomValue<core::HashSecret>();
   if (!secret) return secret.error();
   const Result<uint64_t> seed = RandomValue<uint64_t>();
   if (!seed) return seed.error();
-  return std::unique_ptr<WorkerUnit>(new WorkerUnit(options, std::move(*memory), *secret, *seed));
+  return std::unique_ptr<WorkerUnit>(
+      new WorkerUnit(options, std::move(*memory), std::move(*reassembly_memory), *secret, *seed));
 }
 
-WorkerUnit::WorkerUnit(const Options& options, SessionMemory memory, const core::HashSecret& secret,
+WorkerUnit::WorkerUnit(const Options& options, SessionMemory memory,
+                       ReassemblyMemory reassembly_memory, const core::HashSecret& secret,
                        uint64_t random_seed)
     : options_(options),
       memory_(std::move(memory)),
+      reassembly_memory_(std::move(reassembly_memory)),
       state_(random_seed),
       sessions_(memory_.bytes(), options.capacity, secret),
-      pipeline_(options.index, sessions_, state_, clock_.NowNs()) {}
+      pipeline_(options.index, sessions_, state_, clock_.NowNs()) {
+  if (options.reassembly_datagrams == 0) return;
+  const core::ReassemblyLimits limits = LimitsOf(options.reassembly_datagrams);
+  reassembler_.emplace(
+      std::span(reassembly_memory_.get(), core::Reassembler::RequiredBytes(limits)), limits,
+      secret);
+  state_.reassembler = &*reassembler_;
+}
 
 worker::Worker WorkerUnit::Describe() {
   return {.index = options_.index,
@@ -61,7 +92,7 @@ Status WorkerUnit::Launch(dpdk::Eal& eal, dpdk::PortSet& ports,
                               .pipeline = &pipeline_,
                               .snapshots = &snapshots,
                               .mailbox = &mailbox_,
-                              .counters = &state_.counters,
+                              .state = &state_,
                               .clock = &clock_});
   run_ = [this, &stop] { loop_->Run(stop); };
   return eal.Launch(options_.index, run_);

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// WorkerUnit: one worker and all that it owns: session memory, state, pipeline, mailbox, loop.
+// WorkerUnit: one worker and all that it owns: memory for sessions and fragments, state, pipeline,
+// mailbox, loop.
 // Made, launched and joined by the main thread; in between, what Describe says is whose.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
+#include <optional>
 
+#include "core/fragment/reassembler.h"
 #include "core/pipeline.h"
 #include "core/session_table.h"
 #include "core/worker_state.h"
@@ -22,12 +27,19 @@
 
 namespace steelyard {
 
+struct AlignedDelete {
+  void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{64}); }
+};
+// Off the fast path, so in ordinary pages, which cost nothing before they are used.
+using ReassemblyMemory = std::unique_ptr<std::byte[], AlignedDelete>;
+
 class WorkerUnit {
  public:
   struct Options {
     uint32_t index = 0;
     uint32_t core = 0;  // CPU number
     core::SessionCapacity capacity;
+    uint32_t reassembly_datagrams = 0;  // 0: fragments are not put together
     bool use_huge_pages = false;
   };
   static net::Result<std::unique_ptr<WorkerUnit>> Create(const Options& options);
@@ -39,14 +51,16 @@ class WorkerUnit {
                      const std::atomic<bool>& stop);
 
  private:
-  WorkerUnit(const Options& options, SessionMemory memory, const core::HashSecret& secret,
-             uint64_t random_seed);
+  WorkerUnit(const Options& options, SessionMemory memory, ReassemblyMemory reassembly_memory,
+             const core::HashSecret& secret, uint64_t random_seed);
 
   const Options options_;
   SessionMemory memory_;
+  ReassemblyMemory reassembly_memory_;
   dpdk::TscClock clock_;
   core::WorkerState state_;
   core::SessionTable sessions_;
+  std::optional<core::Reassembler> reassembler_;
   core::Pipeline pipeline_;
   worker::WorkerMailbox mailbox_;
   std::unique_ptr<worker::PollLoop> loop_;

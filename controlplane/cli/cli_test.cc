@@ -349,6 +349,7 @@ TEST_F(CliTest, Stats) {
     worker.set_busy_polls(50);
     worker.set_icmp_errors_sent(100 + i);
     worker.set_icmp_errors_suppressed(7 * i);
+    if (i == 1) worker.set_reassembled_packets(17);
     for (const auto& [name, packets] :
          {std::pair{"forwarded", 40u}, std::pair{"no_service", 2u}, std::pair{"bad_header", 0u}}) {
       v1::VerdictCount& verdict = *worker.add_verdicts();
@@ -360,6 +361,7 @@ TEST_F(CliTest, Stats) {
   EXPECT_EQ(Do({"stats"}), kOk) << err_;
   EXPECT_NE(out_.find("generation 5, 2 workers, room for 1000 sessions"), std::string::npos)
       << out_;
+  ExpectLine("1                17                    0               0");
   ExpectLine("forwarded        80  no    of forwarded");
   ExpectLine("no_service        4  no    of no_service");
   EXPECT_EQ(out_.find("bad_header"), std::string::npos) << "no packet met it";

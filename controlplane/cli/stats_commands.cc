@@ -86,6 +86,25 @@ void PrintWorkers(const v1::GetStatsResponse& stats, std::ostream& out) {
   out << '\n';
 }
 
+// Of the workers that met any.
+void PrintFragments(const v1::GetStatsResponse& stats, std::ostream& out) {
+  Table table(out, {{"WORKER"},
+                    {"REASSEMBLED", kRight},
+                    {"REASSEMBLY TIMEOUTS", kRight},
+                    {"FRAGMENTS SENT", kRight}});
+  bool any = false;
+  for (const v1::WorkerCounters& worker : stats.counters().workers()) {
+    if (worker.reassembled_packets() + worker.reassembly_timeouts() + worker.fragments_sent() == 0)
+      continue;
+    any = true;
+    table.Add({Text(worker.worker()), Text(worker.reassembled_packets()),
+               Text(worker.reassembly_timeouts()), Text(worker.fragments_sent())});
+  }
+  if (!any) return;
+  table.Flush();
+  out << '\n';
+}
+
 // Verdicts that no packet met are left out.
 void PrintVerdicts(const v1::GetStatsResponse& stats, std::ostream& out) {
   std::vector<v1::VerdictCount> totals;
@@ -119,6 +138,7 @@ void ShowStats(Invocation& invocation) {
   PrintPorts(stats, invocation.out);
   PrintPortCounters(stats, invocation.out);
   PrintWorkers(stats, invocation.out);
+  PrintFragments(stats, invocation.out);
   PrintVerdicts(stats, invocation.out);
 }
 

@@ -69,7 +69,10 @@ void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCou
     verdict.set_help(std::string(info.help));
     verdict.set_packets(counters.verdicts[static_cast<size_t>(info.verdict)].value());
   }
+  out.set_reassembled_packets(counters.reassembled_packets.value());
   out.set_received_packets(counters.received_packets.value());
+  out.set_reassembly_timeouts(counters.reassembly_timeouts.value());
+  out.set_fragments_sent(counters.fragments_sent.value());
   out.set_kernel_received_packets(counters.kernel_received_packets.value());
   out.set_kernel_dropped_packets(counters.kernel_dropped_packets.value());
   out.set_icmp_errors_sent(counters.icmp_errors_sent.value());

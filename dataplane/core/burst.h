@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A burst: the unit of all work on a worker. Parallel arrays, so that a stage touches only what it
-// needs. Filled by worker::PortQueue::Receive, given its verdicts by Pipeline::Process, sent on by
-// the poll loop. Belongs to one worker.
+// needs. Filled by worker::PortQueue::Receive or by Reassembler::TakeComplete, given its verdicts
+// by Pipeline::Process, sent on by the poll loop. Belongs to one worker.
 #pragma once
 
 #include <array>
@@ -28,6 +28,22 @@ struct Burst {
   // A bit a packet, by position: it is dropped as its verdict says, and its buffer now holds an
   // answer to its sender that is to be sent.
   uint32_t answered = 0;
+
+  // Fragments, off the fast path. Packets that were put together from fragments stand in memory of
+  // the reassembler's and not in buffers of a port's, so they leave as copies.
+  bool is_reassembled = false;                            // all of them were, or none
+  std::array<uint16_t, kBurstCapacity> largest_fragment;  // when reassembled, bytes of IP packet
+  // Set by Pipeline::Process: a bit for each packet that leaves, forwarded, punted or as an answer,
+  // as copies of at most fragment_mtu bytes of IP packet: in fragments, unless it fits.
+  uint32_t leaves_in_fragments = 0;
+  std::array<uint16_t, kBurstCapacity> fragment_mtu;
+
+  bool LeavesInFragments(uint32_t i) const { return (leaves_in_fragments >> i & 1) != 0; }
+  void LeaveInFragments(uint32_t i, uint16_t mtu) {
+    leaves_in_fragments |= 1u << i;
+    fragment_mtu[i] = mtu;
+  }
 };
+static_assert(kBurstCapacity <= 32, "a bit a packet");
 
 }  // namespace steelyard::core

@@ -26,7 +26,10 @@ class Counter {
 
 // One worker's; written by that worker alone. Aligned so that no line is shared with another's.
 struct alignas(64) WorkerCounters {
-  Counter received_packets;  // from ports
+  Counter received_packets;     // from ports
+  Counter reassembled_packets;  // put together from fragments
+  Counter reassembly_timeouts;  // datagrams that a fragment was missing of when their time was up
+  Counter fragments_sent;       // out of ports and to the kernel, of packets too big to leave whole
   std::array<Counter, net::kVerdictCount> verdicts;
   Counter kernel_received_packets;  // from twins, to be sent out of the port
   Counter kernel_dropped_packets;   // of those, not sent

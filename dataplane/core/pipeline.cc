@@ -31,6 +31,9 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
                               burst.in_port, now_ns,    Milliseconds(now_ns)};
   burst.answered = 0;
   Parse(snapshot, burst);
+  burst.leaves_in_fragments = 0;
+  if (burst.is_reassembled) [[unlikely]]
+    MarkReassembled(snapshot, burst);
   HashKeys(burst.count);
   PickCandidates(burst.count);
   ConfirmSessions(burst.count);
@@ -94,9 +97,7 @@ Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint3
     case PacketClass::kTunnelError:
       return FinishTunnelError(context, burst.packet[i], parsed, 0);
     case PacketClass::kFragment:
-      return context.snapshot.own_addresses->contains(parsed.key().destination.address)
-                 ? Verdict::kFragment
-                 : Verdict::kPunted;
+      return FinishFragment(context, burst.packet[i], parsed);
     case PacketClass::kMalformed:
       return parsed.malformed;
     case PacketClass::kOther:
@@ -183,7 +184,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, parsed, packet)) {
+  if (!Fits(context, flow, next_hop, burst, i)) {
     const uint16_t mtu = MtuTowards(context, next_hop, state.backend_slot);
     return RefuseTooBig(context, mtu, mode.MostAddedBytes(sessions_, flow), burst, i);
   }
@@ -218,15 +219,23 @@ uint16_t Pipeline::MtuTowards(const PacketContext& context, const NextHop& next_
 }
 
 bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
-                    const ParsedPacket& parsed, const net::Packet& packet) const {
-  const uint32_t bytes = parsed.l3_end - net::kL3Offset;
+                    Burst& burst, uint32_t i) const {
   const FlowState& state = sessions_.state(flow);
-  if ((state.flags & (kFlowGrows | kFlowProxyHeaderPending)) == 0) [[likely]]
-    return bytes <= next_hop.mtu;
-  const uint16_t added_bytes =
-      ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed, packet);
-  return bytes + added_bytes <= MtuTowards(context, next_hop, state.backend_slot) &&
-         added_bytes <= packet.headroom;
+  uint32_t bytes = parsed_[i].l3_end - net::kL3Offset;
+  uint16_t mtu = next_hop.mtu;
+  if (state.flags & (kFlowGrows | kFlowProxyHeaderPending)) [[unlikely]] {
+    const net::Packet& packet = burst.packet[i];
+    const uint16_t added_bytes =
+        ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed_[i], packet);
+    if (added_bytes > packet.headroom) return false;
+    bytes += added_bytes;
+    mtu = MtuTowards(context, next_hop, state.backend_slot);
+  }
+  if (bytes <= mtu && !burst.is_reassembled) [[likely]]
+    return true;
+  if (!MayBeFragmented(burst, i)) return false;
+  burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
+  return true;
 }
 
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
@@ -332,8 +341,10 @@ Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& 
   const NextHop& next_hop = context.snapshot.network->next_hop(*next_hop_index);
   const uint16_t added_bytes = service.mode->StatelessAddedBytes(backend);
   const uint16_t mtu = MtuTowards(context, next_hop, backend.slot);
-  if (parsed.l3_end - net::kL3Offset + added_bytes > mtu || added_bytes > packet.headroom)
+  const bool fits = parsed.l3_end - net::kL3Offset + added_bytes <= mtu && !burst.is_reassembled;
+  if (added_bytes > packet.headroom || (!fits && !MayBeFragmented(burst, i)))
     return RefuseTooBig(context, mtu, added_bytes, burst, i);
+  if (!fits) burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
   TrimPadding(parsed, packet);
   if (!service.mode->keeps_ttl() && !DecrementTtl(parsed, packet))
     return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
@@ -501,6 +512,45 @@ void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget
     sessions_.timers().Arm(session, deadline_ms);
     if (!TimeBefore(now_ms, deadline_ms)) EndSession(session, now_ms);
   });
+  if (worker_.reassembler != nullptr)
+    worker_.counters.reassembly_timeouts.Add(worker_.reassembler->Expire(now_ns, budget));
+}
+
+// --- fragments ---------------------------------------------------------------------------------
+
+namespace {
+
+bool ConcernsUs(const Snapshot& snapshot, const ParsedPacket& fragment) {
+  return snapshot.own_addresses->contains(fragment.key().destination.address);
+}
+
+}  // namespace
+
+Verdict Pipeline::FinishFragment(const PacketContext& context, const net::Packet& packet,
+                                 const ParsedPacket& parsed) {
+  if (!ConcernsUs(context.snapshot, parsed)) return Verdict::kPunted;
+  if (worker_.reassembler == nullptr) return Verdict::kFragment;
+  return worker_.reassembler->Add(packet, parsed, context.now_ns);
+}
+
+// Whatever becomes of them, they leave as copies.
+void Pipeline::MarkReassembled(const Snapshot& snapshot, Burst& burst) const {
+  for (uint32_t i = 0; i < burst.count; ++i)
+    burst.LeaveInFragments(i, FragmentMtu(burst, i, snapshot.ports[burst.in_port].mtu));
+}
+
+// Routers fragment IPv4 where its sender lets them, and IPv6 never; but what its sender has
+// fragmented may be fragmented again.
+bool Pipeline::MayBeFragmented(const Burst& burst, uint32_t i) const {
+  if (burst.is_reassembled) return true;
+  return parsed_[i].family == net::Family::kIpv4 &&
+         !HeaderAt<net::Ipv4Header>(burst.packet[i], net::kL3Offset).dont_fragment();
+}
+
+uint16_t Pipeline::FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) const {
+  if (!burst.is_reassembled || parsed_[i].family == net::Family::kIpv4) return mtu;
+  // No router behind the box will fragment what an IPv6 sender made so small for the path.
+  return std::min(mtu, std::max(burst.largest_fragment[i], net::kLeastIpv6Mtu));
 }
 
 // --- ICMP errors, looking ----------------------------------------------------------------------
@@ -564,7 +614,7 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, parsed, packet)) return Verdict::kPacketTooBig;
+  if (!Fits(context, flow, next_hop, burst, i)) return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
   if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
     return Verdict::kTtlExceeded;

@@ -29,11 +29,14 @@ class Pipeline {
 
   // Gives every packet of the burst its verdict, rewrites those to be forwarded in place and names
   // their out_port; of those that their senders must hear of, it makes answers (Burst::answered).
-  // Does not count the verdicts: whoever sends the packets knows which were really
-  // sent. `now_ns` never runs backwards and counts from any fixed point of this boot.
+  // Fragments go to the worker's reassembler; what is complete afterwards is there to be taken and
+  // processed as a burst of its own, of the same in_port. Does not count the verdicts: whoever
+  // sends the packets knows which were really sent. `now_ns` never runs backwards and counts from
+  // any fixed point of this boot.
   void Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns);
 
-  // Ends sessions whose time has come; looks at no more than `budget` of them.
+  // Ends sessions and gives up datagrams whose time has come; looks at no more than `budget` of
+  // each.
   void Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget);
 
   // What a packet with this key, arriving now, would meet. Changes nothing.
@@ -66,6 +69,8 @@ class Pipeline {
   net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishTunnelError(const PacketContext& context, const net::Packet& packet,
                                  const net::ParsedPacket& parsed, size_t inner_offset);
+  net::Verdict FinishFragment(const PacketContext& context, const net::Packet& packet,
+                              const net::ParsedPacket& parsed);
   FlowRef FindAgain(uint32_t i) const;
 
   // Where a new flow goes: the verdict says why nowhere.
@@ -99,9 +104,10 @@ class Pipeline {
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   bool IsStale(const PacketContext& context, FlowRef flow) const;
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
-  // With what the packet has to grow by.
-  bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
-            const net::ParsedPacket& parsed, const net::Packet& packet) const;
+  // Whether the packet can leave by that next hop, with what it has to grow by. Marks those that
+  // can in fragments.
+  bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop, Burst& burst,
+            uint32_t i) const;
   net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, uint16_t added_bytes,
                             Burst& burst, uint32_t i);
   uint16_t MtuTowards(const PacketContext& context, const NextHop& next_hop,
@@ -113,6 +119,11 @@ class Pipeline {
   // Whether its client is real, as far as can be seen.
   bool BothSidesSpoke(SessionId session) const;
   void EndSession(SessionId session, uint32_t now_ms);
+
+  void MarkReassembled(const Snapshot& snapshot, Burst& burst) const;
+  bool MayBeFragmented(const Burst& burst, uint32_t i) const;
+  // The largest fragment of the packet that may leave towards a link of that MTU.
+  uint16_t FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) const;
 
   uint32_t worker_index_;
   SessionTable& sessions_;

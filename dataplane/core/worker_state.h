@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a worker keeps beside its session table: counters, a line of counters for every backend, a
-// few for every service, scheduler cursors. Written by the worker alone; counters may be read by
-// anyone at any time.
+// few for every service, scheduler cursors, datagrams that are being put together. Written by the
+// worker alone; counters may be read by anyone at any time.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "core/counter.h"
+#include "core/fragment/fragmenter.h"
+#include "core/fragment/reassembler.h"
 #include "core/network.h"
 #include "core/path_mtu.h"
 #include "core/service.h"
@@ -78,17 +80,20 @@ struct WorkerState {
         services(kMaxServices),
         scheduler_cursors(kMaxServices),
         new_session_buckets(kMaxServices),
+        fragment_identification(random_seed),
         random(random_seed) {}
 
   WorkerCounters counters;
-  std::vector<BackendCounters> backends;    // by BackendSlot
-  std::vector<ServiceCounters> services;    // by ServiceSlot
-  std::vector<uint32_t> scheduler_cursors;  // by ServiceSlot
+  std::vector<BackendCounters> backends;      // by BackendSlot
+  std::vector<ServiceCounters> services;      // by ServiceSlot
+  std::vector<uint32_t> scheduler_cursors;    // by ServiceSlot
   std::vector<uint64_t> new_session_buckets;  // by ServiceSlot, for TokenBucket::TakeFrom
   MissingNeighbours missing_neighbours;
   PathMtus path_mtus;
   uint16_t ip_identification = 0;  // of the next packet of the box's own that may be fragmented
   TokenBucket icmp_errors{kIcmpErrorsPerSecond, kIcmpErrorsAtOnce};
+  Reassembler* reassembler = nullptr;  // outlives this; none: fragments are dropped
+  FragmentIdentification fragment_identification;
   std::minstd_rand random;  // where to begin the search for a local port
 };
 

@@ -69,6 +69,16 @@ uint32_t DpdkPortQueue::Punt(const core::Burst& burst, std::span<const uint8_t> 
   return channel_.Punt(mbufs.data(), count);
 }
 
+bool DpdkPortQueue::Allocate(core::Burst& burst) {
+  MbufBurst mbufs;
+  if (rte_pktmbuf_alloc_bulk(pool_, mbufs.data(), burst.count) != 0) return false;
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    burst.packet[i] = ViewOf(mbufs[i]);
+    burst.buffer[i] = mbufs[i];
+  }
+  return true;
+}
+
 void DpdkPortQueue::Release(const core::Burst& burst, std::span<const uint8_t> indices) {
   MbufBurst mbufs;
   const uint16_t count = Collect(burst, indices, mbufs);

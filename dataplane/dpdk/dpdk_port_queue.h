@@ -11,17 +11,22 @@
 #include "dpdk/kernel_path.h"
 #include "worker/port_queue.h"
 
+struct rte_mempool;
+
 namespace steelyard::dpdk {
 
 class DpdkPortQueue final : public worker::PortQueue {
  public:
-  // `device_id` is DPDK's, `port_id` ours. `channel` outlives this object.
-  DpdkPortQueue(uint16_t device_id, uint16_t queue, core::PortId port_id, KernelChannel& channel)
-      : device_id_(device_id), queue_(queue), port_id_(port_id), channel_(channel) {}
+  // `device_id` is DPDK's, `port_id` ours. `pool` has buffers for the frames of every port; it and
+  // `channel` outlive this object.
+  DpdkPortQueue(uint16_t device_id, uint16_t queue, core::PortId port_id, rte_mempool* pool,
+                KernelChannel& channel)
+      : device_id_(device_id), queue_(queue), port_id_(port_id), pool_(pool), channel_(channel) {}
 
   void Receive(core::Burst& burst) override;
   uint32_t Send(const core::Burst& burst, std::span<const uint8_t> indices) override;
   uint32_t Punt(const core::Burst& burst, std::span<const uint8_t> indices) override;
+  bool Allocate(core::Burst& burst) override;
   void Release(const core::Burst& burst, std::span<const uint8_t> indices) override;
   FromKernel SendFromKernel() override;
 
@@ -33,6 +38,7 @@ class DpdkPortQueue final : public worker::PortQueue {
   const uint16_t device_id_;
   const uint16_t queue_;
   const core::PortId port_id_;
+  rte_mempool* const pool_;
   KernelChannel& channel_;
   core::Counter scattered_packets_;
 };

@@ -170,7 +170,7 @@ Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>&
   is_started_ = true;
   channels_ = channels;
   for (uint16_t i = 0; i < queue_count; ++i)
-    queues_.push_back(std::make_unique<DpdkPortQueue>(device_id_, i, info_.id, *channels[i]));
+    queues_.push_back(std::make_unique<DpdkPortQueue>(device_id_, i, info_.id, pool, *channels[i]));
   return SetReceiveFilters();
 }
 

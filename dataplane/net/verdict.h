@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What became of a packet. Every packet received from a port gets exactly one verdict, counted once
-// by the worker that received it:
+// What became of a packet. Every packet received from a port, and every one that the box put
+// together from fragments, gets exactly one verdict, counted once by its worker:
 //
-//   received = forwarded + punted + consumed + the sum of all drops
+//   received + reassembled = forwarded + punted + consumed + the sum of all drops
+//
+// A fragment that is taken in for reassembly is consumed; a packet that leaves in fragments is one.
 //
 // To add a drop reason: one row here. It appears by itself in the counters, the metrics and the
 // CLI.
@@ -27,6 +29,8 @@ enum class Verdict : uint8_t {
   kMalformedUdp,
   kMalformedIcmp,
   kFragment,
+  kFragmentInvalid,
+  kFragmentLimit,
   kNoSession,
   kNoBackend,
   kSessionLimit,
@@ -51,7 +55,7 @@ inline constexpr std::array kVerdicts = {
     VerdictInfo{Verdict::kForwarded, "forwarded", false, "Sent out of a port."},
     VerdictInfo{Verdict::kPunted, "punted", false, "Given to the kernel through the port's twin."},
     VerdictInfo{Verdict::kConsumed, "consumed", false,
-                "Ended here: the box itself was its receiver."},
+                "Ended here: the box itself was its receiver, or a fragment taken in."},
     VerdictInfo{Verdict::kMalformedEthernet, "malformed_ethernet", true,
                 "Shorter than its header."},
     VerdictInfo{Verdict::kMalformedIpv4, "malformed_ipv4", true,
@@ -66,7 +70,11 @@ inline constexpr std::array kVerdicts = {
         Verdict::kMalformedIcmp, "malformed_icmp", true,
         "ICMP header cut short, or an error about a session of ours with a wrong checksum."},
     VerdictInfo{Verdict::kFragment, "fragment", true,
-                "TCP or UDP fragment to one of our addresses."},
+                "TCP or UDP fragment to one of our addresses, and reassembly is off."},
+    VerdictInfo{Verdict::kFragmentInvalid, "fragment_invalid", true,
+                "Fragment that is impossible, too long, or overlaps another of its datagram."},
+    VerdictInfo{Verdict::kFragmentLimit, "fragment_limit", true,
+                "Fragment of a new datagram, and too many are being put together already."},
     VerdictInfo{Verdict::kNoSession, "no_session", true,
                 "TCP segment to a service that belongs to no session and opens none."},
     VerdictInfo{Verdict::kNoBackend, "no_backend", true,

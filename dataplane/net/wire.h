@@ -140,6 +140,9 @@ enum Ipv6NextHeader : uint8_t {
   kIpv6DestinationOptions = 60,
 };
 
+// Every link of IPv6 carries as much (RFC 8200 section 5).
+inline constexpr uint16_t kLeastIpv6Mtu = 1280;
+
 struct Ipv6FragmentHeader {
   uint8_t next_header;
   uint8_t reserved;

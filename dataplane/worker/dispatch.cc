@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/dispatch.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
+
+#include "core/fragment/fragmenter.h"
 
 namespace steelyard::worker {
 namespace {
@@ -65,35 +68,100 @@ void PuntToKernel(core::Burst& burst, const IndexList& punted, PortQueue& in_por
   MarkRefused(burst, punted.all().subspan(taken), Verdict::kPuntQueueFull);
 }
 
-// Whatever is neither sent nor punted by now ends here.
+// --- in fragments ------------------------------------------------------------------------------
+
+constexpr std::array<uint8_t, core::kBurstCapacity> kAllIndices = [] {
+  std::array<uint8_t, core::kBurstCapacity> indices{};
+  for (uint8_t i = 0; i < core::kBurstCapacity; ++i) indices[i] = i;
+  return indices;
+}();
+
+enum class Way { kToWire, kToKernel };
+
+// Copies up to a burst of fragments from `first` on into buffers and hands them over. False: not
+// all of them were taken.
+bool SendSome(const core::Fragmenter& fragmenter, uint32_t first, PortQueue& port, Way way,
+              core::WorkerCounters& counters) {
+  core::Burst fragments;
+  fragments.count = std::min(fragmenter.count() - first, core::kBurstCapacity);
+  if (!port.Allocate(fragments)) return false;
+  for (uint32_t i = 0; i < fragments.count; ++i)
+    fragments.packet[i].length = fragmenter.Write(first + i, fragments.packet[i].data);
+  const auto all = std::span(kAllIndices).first(fragments.count);
+  const uint32_t taken =
+      way == Way::kToWire ? port.Send(fragments, all) : port.Punt(fragments, all);
+  if (fragmenter.count() > 1) counters.fragments_sent.Add(taken);
+  if (taken == fragments.count) return true;
+  port.Release(fragments, all.subspan(taken));
+  return false;
+}
+
+Verdict SendInFragments(const net::Packet& packet, uint16_t mtu, PortQueue& port, Way way,
+                        core::WorkerState& worker) {
+  const core::Fragmenter fragmenter(packet, mtu, worker.fragment_identification.Next(packet));
+  if (fragmenter.count() == 0) return Verdict::kPacketTooBig;
+  for (uint32_t first = 0; first < fragmenter.count(); first += core::kBurstCapacity) {
+    if (!SendSome(fragmenter, first, port, way, worker.counters))
+      return way == Way::kToWire ? Verdict::kTransmitQueueFull : Verdict::kPuntQueueFull;
+  }
+  return way == Way::kToWire ? Verdict::kForwarded : Verdict::kPunted;
+}
+
+void SendAllInFragments(core::Burst& burst, std::span<PortQueue* const> ports,
+                        core::WorkerState& worker) {
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    if (!burst.LeavesInFragments(i)) continue;
+    Verdict& verdict = burst.verdict[i];
+    if (verdict == Verdict::kPunted) {
+      verdict = SendInFragments(burst.packet[i], burst.fragment_mtu[i], *ports[burst.in_port],
+                                Way::kToKernel, worker);
+    } else if (verdict == Verdict::kForwarded || IsAnswered(burst, i)) {
+      const Verdict outcome = burst.out_port[i] < ports.size()
+                                  ? SendInFragments(burst.packet[i], burst.fragment_mtu[i],
+                                                    *ports[burst.out_port[i]], Way::kToWire, worker)
+                                  : Verdict::kNoRoute;
+      const auto index = static_cast<uint8_t>(i);
+      if (outcome != Verdict::kForwarded) MarkRefused(burst, {&index, 1}, outcome);
+    }
+  }
+}
+
+// --- the end -----------------------------------------------------------------------------------
+
+// Out of a port or to the kernel, in its own buffer.
+bool LeavesWhole(const core::Burst& burst, uint32_t i) {
+  return (burst.verdict[i] == Verdict::kForwarded || burst.verdict[i] == Verdict::kPunted ||
+          IsAnswered(burst, i)) &&
+         !burst.LeavesInFragments(i);
+}
+
 void CountAndReleaseRest(const core::Burst& burst, PortQueue& in_port,
                          core::WorkerCounters& counters) {
   IndexList ended;
   for (uint32_t i = 0; i < burst.count; ++i) {
-    const Verdict verdict = burst.verdict[i];
-    counters.verdicts[static_cast<size_t>(verdict)].Add(1);
-    if (verdict != Verdict::kForwarded && verdict != Verdict::kPunted && !IsAnswered(burst, i))
-      ended.Add(i);
+    counters.verdicts[static_cast<size_t>(burst.verdict[i])].Add(1);
+    if (!LeavesWhole(burst, i)) ended.Add(i);
   }
-  if (!ended.empty()) in_port.Release(burst, ended.all());
+  if (!ended.empty() && !burst.is_reassembled) in_port.Release(burst, ended.all());
   if (burst.answered != 0)
     counters.icmp_errors_sent.Add(static_cast<uint64_t>(std::popcount(burst.answered)));
 }
 
 }  // namespace
 
-void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports,
-              core::WorkerCounters& counters) {
+void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports, core::WorkerState& worker) {
+  if (burst.leaves_in_fragments != 0) [[unlikely]]
+    SendAllInFragments(burst, ports, worker);
   IndexList sent;
   IndexList punted;
   for (uint32_t i = 0; i < burst.count; ++i) {
-    if (burst.verdict[i] == Verdict::kForwarded || IsAnswered(burst, i)) sent.Add(i);
-    if (burst.verdict[i] == Verdict::kPunted) punted.Add(i);
+    if (!LeavesWhole(burst, i)) continue;
+    (burst.verdict[i] == Verdict::kPunted ? punted : sent).Add(i);
   }
   PortQueue& in_port = *ports[burst.in_port];
   Send(burst, sent, ports);
   PuntToKernel(burst, punted, in_port);
-  CountAndReleaseRest(burst, in_port, counters);
+  CountAndReleaseRest(burst, in_port, worker.counters);
 }
 
 }  // namespace steelyard::worker

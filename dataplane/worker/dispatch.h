@@ -7,18 +7,18 @@
 #include <span>
 
 #include "core/burst.h"
-#include "core/counter.h"
+#include "core/worker_state.h"
 #include "worker/port_queue.h"
 
 namespace steelyard::worker {
 
 // Sends, punts or releases every packet of `burst` as its verdict says and adds each to exactly one
-// of `counters.verdicts`; `ports` stands in the order of port ids and holds burst.in_port. A packet
-// that its port or the way to the kernel did not take is released and counted as such. Answers are
-// sent like forwarded packets, under the dropped packet's verdict, and those that were taken are
-// counted. Afterwards no buffer of the burst belongs to the caller, and `burst.verdict` and
-// `burst.answered` say what became of each packet.
-void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports,
-              core::WorkerCounters& counters);
+// of the worker's verdicts; `ports` stands in the order of port ids and holds burst.in_port. A packet
+// that its port or the way to the kernel did not take is released and counted as such; so is one
+// that was to leave in fragments and did not with all of them. Answers are sent like forwarded
+// packets, under the dropped packet's verdict, and those that were taken are counted. Afterwards no
+// buffer of the burst belongs to the caller, and `burst.verdict` and `burst.answered` say what
+// became of each packet.
+void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports, core::WorkerState& worker);
 
 }  // namespace steelyard::worker

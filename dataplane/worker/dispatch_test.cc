@@ -53,7 +53,8 @@ class DispatchTest : public testing::Test {
   BufferLedger ledger_;
   std::vector<std::unique_ptr<MemoryPortQueue>> queues_;
   std::vector<PortQueue*> ports_;
-  core::WorkerCounters counters_;
+  core::WorkerState state_{1};
+  core::WorkerCounters& counters_ = state_.counters;
 };
 
 TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
@@ -73,7 +74,7 @@ TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
       if (net::InfoOf(burst.verdict[i]).is_drop && up_to(1) != 0) burst.answered |= 1u << i;
     }
     received += burst.count;
-    Dispatch(burst, ports_, counters_);
+    Dispatch(burst, ports_, state_);
 
     ASSERT_EQ(CountAll(), received);
     ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
@@ -88,13 +89,47 @@ TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
   EXPECT_GT(Count(Verdict::kPuntQueueFull), Count(Verdict::kNoBackend));
 }
 
+// Frames that are enough of IPv4 to be cut, in a burst with others.
+TEST_F(DispatchTest, FragmentsAreOnePacketWhateverIsRefused) {
+  std::mt19937 random(1);
+  const auto up_to = [&](uint32_t most) {
+    return std::uniform_int_distribution<uint32_t>(0, most)(random);
+  };
+  for (auto& queue : queues_) {
+    queue->send_limit = queue->punt_limit = up_to;
+    queue->allocates = [&](uint32_t) { return up_to(3) != 0; };
+  }
+  uint64_t received = 0;
+  for (int round = 0; round < 2000; ++round) {
+    core::Burst burst =
+        ReceiveNumbered(static_cast<core::PortId>(up_to(kPorts - 1)), up_to(core::kBurstCapacity));
+    for (uint32_t i = 0; i < burst.count; ++i) {
+      if (up_to(1) == 0) {
+        burst.packet[i].data[12] = 0x08;
+        burst.packet[i].data[13] = 0x00;
+        burst.packet[i].data[14] = 0x45;
+        burst.LeaveInFragments(i, static_cast<uint16_t>(up_to(60)));
+      }
+      burst.verdict[i] = static_cast<Verdict>(up_to(3));  // forwarded, punted, two others
+      burst.out_port[i] = static_cast<core::PortId>(up_to(kPorts));
+    }
+    received += burst.count;
+    Dispatch(burst, ports_, state_);
+    ASSERT_EQ(CountAll(), received);
+    ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
+  }
+  EXPECT_GT(Count(Verdict::kForwarded), 0u);
+  EXPECT_GT(Count(Verdict::kPacketTooBig), 0u) << "no room for a header";
+  EXPECT_GT(counters_.fragments_sent.value(), 0u);
+}
+
 TEST_F(DispatchTest, OrderWithinAPortIsKept) {
   core::Burst burst = ReceiveNumbered(0, 32);
   for (uint32_t i = 0; i < burst.count; ++i) {
     burst.verdict[i] = Verdict::kForwarded;
     burst.out_port[i] = static_cast<core::PortId>(i * 7 % kPorts);
   }
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   size_t sent = 0;
   for (const auto& queue : queues_) {
     EXPECT_TRUE(std::is_sorted(queue->wire_out.begin(), queue->wire_out.end()));
@@ -110,7 +145,7 @@ TEST_F(DispatchTest, PacketsAreSentAsTheirViewsStand) {
   burst.packet[0].data -= 12;
   burst.packet[0].length += 12;
   burst.packet[0].data[0] = 0xab;
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   ASSERT_EQ(queues_[1]->wire_out.size(), 1u);
   EXPECT_EQ(queues_[1]->wire_out[0].size(), 76u);
   EXPECT_EQ(queues_[1]->wire_out[0][0], 0xab);
@@ -120,7 +155,7 @@ TEST_F(DispatchTest, PuntsGoToTheTwinOfThePortTheyCameFrom) {
   core::Burst burst = ReceiveNumbered(2, 3);
   std::fill_n(burst.verdict.begin(), 3, Verdict::kPunted);
   std::fill_n(burst.out_port.begin(), 3, core::PortId{0});
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   EXPECT_EQ(queues_[2]->kernel_out.size(), 3u);
 }
 
@@ -131,7 +166,7 @@ TEST_F(DispatchTest, AnswersAreSentUnderTheVerdictOfWhatTheyAnswer) {
   std::copy(verdicts.begin(), verdicts.end(), burst.verdict.begin());
   std::fill_n(burst.out_port.begin(), 4, core::PortId{1});
   burst.answered = 0b0101;  // the last one is not
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   ASSERT_EQ(queues_[1]->wire_out.size(), 3u);
   EXPECT_TRUE(std::is_sorted(queues_[1]->wire_out.begin(), queues_[1]->wire_out.end()));
   EXPECT_EQ(Count(Verdict::kPacketTooBig), 2u);
@@ -147,7 +182,7 @@ TEST_F(DispatchTest, AnAnswerThatThePortDoesNotTakeIsNone) {
   burst.verdict[0] = Verdict::kTtlExceeded;
   burst.out_port[0] = 0;
   burst.answered = 1;
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   EXPECT_EQ(Count(Verdict::kTtlExceeded), 1u);
   EXPECT_EQ(Count(Verdict::kTransmitQueueFull), 0u);
   EXPECT_EQ(counters_.icmp_errors_sent.value(), 0u);
@@ -159,7 +194,7 @@ TEST_F(DispatchTest, APortThatDoesNotExistIsNoRoute) {
   core::Burst burst = ReceiveNumbered(0, 1);
   burst.verdict[0] = Verdict::kForwarded;
   burst.out_port[0] = kPorts;
-  Dispatch(burst, ports_, counters_);
+  Dispatch(burst, ports_, state_);
   EXPECT_EQ(Count(Verdict::kNoRoute), 1u);
   EXPECT_EQ(queues_[0]->released, 1u);
 }

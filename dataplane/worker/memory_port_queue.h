@@ -56,6 +56,8 @@ class BufferLedger {
 
 class MemoryPortQueue final : public PortQueue {
  public:
+  static constexpr size_t kMaxFrameBytes = 14 + 1500;
+
   MemoryPortQueue(core::PortId id, BufferLedger& ledger) : id_(id), ledger_(ledger) {}
 
   // What the wire and the kernel will deliver, and what arrived there.
@@ -67,6 +69,8 @@ class MemoryPortQueue final : public PortQueue {
   // How many of `wanted` the port or the kernel's side takes; everything unless told.
   std::function<uint32_t(uint32_t wanted)> send_limit = [](uint32_t wanted) { return wanted; };
   std::function<uint32_t(uint32_t wanted)> punt_limit = [](uint32_t wanted) { return wanted; };
+  // Whether there are as many buffers.
+  std::function<bool(uint32_t wanted)> allocates = [](uint32_t) { return true; };
 
   void Receive(core::Burst& burst) override {
     burst.count = 0;
@@ -85,6 +89,15 @@ class MemoryPortQueue final : public PortQueue {
   uint32_t Punt(const core::Burst& burst, std::span<const uint8_t> indices) override {
     return Move(burst, indices.first(punt_limit(static_cast<uint32_t>(indices.size()))),
                 kernel_out);
+  }
+
+  bool Allocate(core::Burst& burst) override {
+    if (!allocates(burst.count)) return false;
+    for (uint32_t i = 0; i < burst.count; ++i) {
+      ledger_.Fill(Frame(kMaxFrameBytes), burst.packet[i], burst.buffer[i]);
+      burst.packet[i].length = 0;
+    }
+    return true;
   }
 
   void Release(const core::Burst& burst, std::span<const uint8_t> indices) override {

@@ -30,24 +30,41 @@ void PollLoop::Poll() {
   PassOnFromKernel();
   parts_.pipeline->Expire(snapshot, now_ns, kExpireBudget);
   parts_.mailbox->Step(*parts_.pipeline, now_ns);
-  parts_.counters->polls.Add(1);
-  if (received != 0) parts_.counters->busy_polls.Add(1);
+  parts_.state->counters.polls.Add(1);
+  if (received != 0) parts_.state->counters.busy_polls.Add(1);
 }
 
 uint32_t PollLoop::PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns) {
   port.Receive(burst_);
   if (burst_.count == 0) return 0;
-  parts_.counters->received_packets.Add(burst_.count);
+  parts_.state->counters.received_packets.Add(burst_.count);
   parts_.pipeline->Process(snapshot, burst_, now_ns);
-  Dispatch(burst_, parts_.ports, *parts_.counters);
+  Dispatch(burst_, parts_.ports, *parts_.state);
+  const core::Reassembler* reassembler = parts_.state->reassembler;
+  if (reassembler != nullptr && reassembler->HasComplete()) [[unlikely]]
+    ProcessReassembled(burst_.in_port, snapshot, now_ns);
   return burst_.count;
+}
+
+void PollLoop::ProcessReassembled(core::PortId in_port, const core::Snapshot& snapshot,
+                                  uint64_t now_ns) {
+  core::Reassembler& reassembler = *parts_.state->reassembler;
+  core::Burst burst;
+  burst.in_port = in_port;
+  while (reassembler.HasComplete()) {
+    reassembler.TakeComplete(burst);
+    parts_.state->counters.reassembled_packets.Add(burst.count);
+    parts_.pipeline->Process(snapshot, burst, now_ns);
+    Dispatch(burst, parts_.ports, *parts_.state);
+    reassembler.ReleaseTaken();
+  }
 }
 
 void PollLoop::PassOnFromKernel() {
   for (PortQueue* port : parts_.ports) {
     const PortQueue::FromKernel moved = port->SendFromKernel();
-    if (moved.received != 0) parts_.counters->kernel_received_packets.Add(moved.received);
-    if (moved.dropped != 0) parts_.counters->kernel_dropped_packets.Add(moved.dropped);
+    if (moved.received != 0) parts_.state->counters.kernel_received_packets.Add(moved.received);
+    if (moved.dropped != 0) parts_.state->counters.kernel_dropped_packets.Add(moved.dropped);
   }
 }
 

@@ -4,9 +4,11 @@
 // iteration:
 //
 //   pin the snapshot (the quiescent point) and read the clock
-//   for each port: receive a burst → Pipeline::Process → Dispatch, which counts every verdict
+//   for each port: receive a burst → Pipeline::Process → Dispatch, which counts every verdict;
+//     datagrams that its fragments completed, if any, go the same way
 //   for each port: pass on what the kernel sent through the twin
-//   end sessions whose time has come, a bounded number; one step of a task from another thread
+//   end sessions and datagrams whose time has come, a bounded number; one step of a task from another
+//     thread
 //
 // Belongs to one worker thread, which alone calls Run or Poll.
 #pragma once
@@ -16,8 +18,8 @@
 #include <vector>
 
 #include "core/burst.h"
-#include "core/counter.h"
 #include "core/pipeline.h"
+#include "core/worker_state.h"
 #include "worker/clock.h"
 #include "worker/port_queue.h"
 #include "worker/snapshot_publisher.h"
@@ -34,7 +36,7 @@ class PollLoop {
     core::Pipeline* pipeline = nullptr;
     SnapshotPublisher* snapshots = nullptr;
     WorkerMailbox* mailbox = nullptr;
-    core::WorkerCounters* counters = nullptr;
+    core::WorkerState* state = nullptr;
     Clock* clock = nullptr;
   };
   explicit PollLoop(Parts parts);
@@ -47,6 +49,7 @@ class PollLoop {
 
  private:
   uint32_t PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns);
+  void ProcessReassembled(core::PortId in_port, const core::Snapshot& snapshot, uint64_t now_ns);
   void PassOnFromKernel();
 
   const Parts parts_;

@@ -35,7 +35,7 @@ class PollLoopTest : public testing::Test {
                .pipeline = &pipeline_,
                .snapshots = &snapshots_,
                .mailbox = &mailbox_,
-               .counters = &counters_,
+               .state = &state_,
                .clock = &clock_}) {}
 
   static std::unique_ptr<core::Snapshot> EmptySnapshot() {

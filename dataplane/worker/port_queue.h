@@ -2,8 +2,9 @@
 //
 // What the poll loop needs of a port, implemented by dpdk/ and by tests in memory. One object is
 // one worker's pair of queues on one port and the way to that port's kernel twin; only that worker
-// calls it. A buffer belongs to whoever holds it last: Receive gives it to the worker, and Send,
-// Punt, SendFromKernel and Release take it away. None of them blocks or allocates.
+// calls it. A buffer belongs to whoever holds it last: Receive and Allocate give it to the worker,
+// and Send, Punt, SendFromKernel and Release take it away. None of them blocks or asks the system
+// for memory.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,10 @@ class PortQueue {
 
   // The same, to the kernel's side of this port.
   virtual uint32_t Punt(const core::Burst& burst, std::span<const uint8_t> indices) = 0;
+
+  // Fills `burst` (packet, buffer) with burst.count empty frames that have room for any frame of a
+  // port of ours. False: there are not so many buffers now, and none is given.
+  virtual bool Allocate(core::Burst& burst) = 0;
 
   virtual void Release(const core::Burst& burst, std::span<const uint8_t> indices) = 0;
 

@@ -131,12 +131,14 @@ EXPECTED = (
       for tags in ("ttl_0", "ttl_1", "full_size from_outside")
       for where, fields in ((_DNAT4, frozenset({"IP.tos", "IP.flags", "IP.chksum"})),
                             (_DNAT6, frozenset({"IPv6.tc", "IPv6.fl"})))),
+    *(Expected(tags, _DNAT4, frozenset({"IP.id", "IP.chksum"}),
+               "What ours cuts into fragments, or has put together of some, leaves with an "
+               "identification of the box's own: behind full NAT many senders become one, and "
+               "theirs would meet (RFC 6864).")
+      for tags in ("fragments", "full_size from_outside")),
     # --- shortcomings ---
-    Expected("full_size from_outside", _DNAT4, KERNEL_ONLY,
-             "What does not fit and may be cut is dropped by ours, and counted.",
-             is_shortcoming=True),
     *(Expected("fragments", _DNAT, outcome,
-               "Ours drops fragments to a VIP and counts them. Those of a backend are none of its "
-               "own, and the box's kernel routes them as they are.", is_shortcoming=True)
+               "Ours does not look into a backend's fragments: the box's kernel routes them as they "
+               "are.", is_shortcoming=True)
       for outcome in (KERNEL_ONLY, OURS_ONLY, _UNTRANSLATED_FRAGMENTS)),
 )

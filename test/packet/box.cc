@@ -23,15 +23,26 @@ net::MacAddress MacOf(const net::IpAddress& host) {
   return {{0x06, bytes[1], bytes[3], bytes[13], bytes[14], bytes[15]}};
 }
 
+Box::AlignedMemory Box::Allocate(size_t bytes) {
+  return AlignedMemory(new (std::align_val_t{64}) std::byte[bytes]);
+}
+
 Box::Box() : Box(Options{}) {}
 
 Box::Box(const Options& options) : now_ns(options.now_ns) {
   const size_t bytes = core::SessionTable::RequiredBytes(options.capacity);
-  memory_.reset(new (std::align_val_t{64}) std::byte[bytes]);
+  memory_ = Allocate(bytes);
   std::memset(memory_.get(), 0, bytes);
   sessions_ = std::make_unique<core::SessionTable>(std::span(memory_.get(), bytes),
                                                    options.capacity, options.secret);
   worker_ = std::make_unique<core::WorkerState>(1);
+  if (options.reassembly.datagrams != 0) {
+    const size_t reassembly_bytes = core::Reassembler::RequiredBytes(options.reassembly);
+    reassembly_memory_ = Allocate(reassembly_bytes);
+    reassembler_ = std::make_unique<core::Reassembler>(
+        std::span(reassembly_memory_.get(), reassembly_bytes), options.reassembly, options.secret);
+    worker_->reassembler = reassembler_.get();
+  }
   pipeline_ = std::make_unique<core::Pipeline>(0, *sessions_, *worker_, now_ns);
   snapshot.unix_epoch_offset_ns = 1'700'000'000'000'000'000;
 
@@ -131,6 +142,7 @@ std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<By
     out.verdict = burst.verdict[i];
     EXPECT_LT(static_cast<size_t>(out.verdict), net::kVerdictCount);
     out.answered = (burst.answered >> i & 1) != 0;
+    out.leaves_in_fragments = burst.LeavesInFragments(i);
     if (out.verdict == Verdict::kForwarded || out.answered) {
       out.out_port = burst.out_port[i];
       out.frame = BytesOf(burst.packet[i]);
@@ -191,7 +203,9 @@ void Box::CheckAnswer(const Bytes& in, const Outcome& out) const {
 void Box::CheckLinkLayer(const Outcome& out) const {
   ASSERT_LT(out.out_port, ports.size());
   EXPECT_EQ(out.seen.source_mac, ports[out.out_port].mac);
-  EXPECT_LE(out.seen.l3_bytes, ports[out.out_port].mtu);
+  if (!out.leaves_in_fragments) {
+    EXPECT_LE(out.seen.l3_bytes, ports[out.out_port].mtu);
+  }
   const net::MacAddress& to = out.seen.destination_mac;
   EXPECT_TRUE(std::any_of(routes.neighbours.begin(), routes.neighbours.end(), [&](const auto& at) {
     return at.first.port == out.out_port && at.second == to;

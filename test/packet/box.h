@@ -38,6 +38,7 @@ class Box {
  public:
   struct Options {
     core::SessionCapacity capacity{256, 256};
+    core::ReassemblyLimits reassembly;  // none: fragments are dropped
     core::HashSecret secret;
     uint64_t now_ns = 1'000'000'000'000;
   };
@@ -62,6 +63,7 @@ class Box {
   struct Outcome {
     net::Verdict verdict{};
     bool answered = false;  // dropped, and its sender is told by an ICMP error
+    bool leaves_in_fragments = false;
     core::PortId out_port = 0;
     Bytes frame;  // as it left, or its answer, when forwarded or answered
     Seen seen;    // the same taken apart
@@ -96,7 +98,12 @@ class Box {
   struct AlignedFree {
     void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
   };
-  std::unique_ptr<std::byte[], AlignedFree> memory_;
+  using AlignedMemory = std::unique_ptr<std::byte[], AlignedFree>;
+  static AlignedMemory Allocate(size_t bytes);
+
+  AlignedMemory memory_;
+  AlignedMemory reassembly_memory_;
+  std::unique_ptr<core::Reassembler> reassembler_;
   std::unique_ptr<core::SessionTable> sessions_;
   std::unique_ptr<core::WorkerState> worker_;
   std::unique_ptr<core::Pipeline> pipeline_;

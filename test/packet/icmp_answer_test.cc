@@ -99,6 +99,7 @@ TEST_P(IcmpAnswer, OnlyWhoForbidsFragmentsHearsOfAnMtu) {
   SetMtu(kBackendPort, kNarrowMtu);
   const auto out = box.FromClient(OfBytes(kNarrowMtu + 1), {.flags_and_offset = 0});
   EXPECT_EQ(out.answered, !v4());
+  EXPECT_EQ(out.leaves_in_fragments, v4());
 }
 
 TEST_P(IcmpAnswer, TtlRunsOut) {

@@ -220,6 +220,113 @@ Bytes IcmpFrame(const IpAddress& source, const IpAddress& destination, uint8_t t
                   Icmp(source, destination, type, code, rest, quoted), fields));
 }
 
+// --- fragments ---------------------------------------------------------------------------------
+
+namespace {
+
+bool IsIpv4(const Bytes& frame) {
+  return Get16(frame, 12) == 0x0800;
+}
+
+// Where the part that every fragment repeats ends; IPv6: where the fragment header stands.
+size_t RepeatedEnd(const Bytes& frame) {
+  if (IsIpv4(frame)) return 14 + (frame.at(14) & 0xfu) * 4;
+  return frame.at(20) == 0 ? 54 + (frame.at(55) + 1u) * 8 : 54;
+}
+
+size_t NextHeaderOffset(const Bytes& frame) {
+  return frame.at(20) == 0 ? 54 : 20;
+}
+
+size_t PacketEnd(const Bytes& frame) {
+  return IsIpv4(frame) ? 14u + Get16(frame, 16) : 54u + Get16(frame, 18);
+}
+
+void SetIpLength(Bytes& frame) {
+  if (IsIpv4(frame)) {
+    Set16(frame, 16, static_cast<uint16_t>(frame.size() - 14));
+    FixIpv4Checksum(frame);
+  } else {
+    Set16(frame, 18, static_cast<uint16_t>(frame.size() - 54));
+  }
+}
+
+struct Piece {
+  size_t begin;
+  bool more_follow;
+  Bytes payload;
+};
+
+Piece PieceOf(const Bytes& fragment) {
+  const size_t header = RepeatedEnd(fragment);
+  if (IsIpv4(fragment)) {
+    const uint16_t word = Get16(fragment, 20);
+    return {(word & 0x1fffu) * 8, (word & 0x2000) != 0,
+            Slice(fragment, header, PacketEnd(fragment))};
+  }
+  const uint16_t word = Get16(fragment, header + 2);
+  return {word & 0xfff8u, (word & 1) != 0, Slice(fragment, header + 8, PacketEnd(fragment))};
+}
+
+}  // namespace
+
+size_t FragmentableBytes(const Bytes& frame) {
+  return PacketEnd(frame) - RepeatedEnd(frame);
+}
+
+Bytes Fragment(const Bytes& frame, size_t begin, size_t end, bool more_follow,
+               uint32_t identification) {
+  const size_t header = RepeatedEnd(frame);
+  Bytes fragment = Slice(frame, 0, header);
+  if (IsIpv4(frame)) {
+    Set16(fragment, 18, static_cast<uint16_t>(identification));
+    Set16(fragment, 20, static_cast<uint16_t>(begin / 8 | (more_follow ? 0x2000 : 0)));
+  } else {
+    const size_t next_header = NextHeaderOffset(frame);
+    Put8(fragment, frame[next_header]);
+    Put8(fragment, 0);
+    Put16(fragment, static_cast<uint16_t>(begin | (more_follow ? 1 : 0)));
+    Put32(fragment, identification);
+    fragment[next_header] = net::kIpv6Fragment;
+  }
+  Put(fragment, Slice(frame, header + begin, header + end));
+  SetIpLength(fragment);
+  return fragment;
+}
+
+std::vector<Bytes> Fragments(const Bytes& frame, const std::vector<size_t>& cuts,
+                             uint32_t identification) {
+  std::vector<Bytes> fragments;
+  size_t begin = 0;
+  for (const size_t cut : cuts) {
+    fragments.push_back(Fragment(frame, begin, cut, true, identification));
+    begin = cut;
+  }
+  fragments.push_back(Fragment(frame, begin, FragmentableBytes(frame), false, identification));
+  return fragments;
+}
+
+Bytes Defragmented(std::vector<Bytes> fragments) {
+  std::sort(fragments.begin(), fragments.end(),
+            [](const Bytes& a, const Bytes& b) { return PieceOf(a).begin < PieceOf(b).begin; });
+  if (fragments.empty()) return {};
+  const Bytes& first = fragments.front();
+  const size_t header = RepeatedEnd(first);
+  Bytes whole = Slice(first, 0, header);
+  for (const Bytes& fragment : fragments) {
+    const Piece piece = PieceOf(fragment);
+    const bool is_last = &fragment == &fragments.back();
+    if (piece.begin != whole.size() - header || piece.more_follow == is_last) return {};
+    Put(whole, piece.payload);
+  }
+  if (IsIpv4(first))
+    Set16(whole, 20, 0);
+  else
+    whole[NextHeaderOffset(first)] = first.at(header);
+  SetIpLength(whole);
+  return whole;
+}
+
 Bytes Nops(size_t count) {
   return Bytes(count, net::kTcpOptionNop);
 }

@@ -95,6 +95,18 @@ Bytes Icmp(const net::IpAddress& source, const net::IpAddress& destination, uint
 Bytes IcmpFrame(const net::IpAddress& source, const net::IpAddress& destination, uint8_t type,
                 uint8_t code, uint32_t rest, const Bytes& quoted, const IpFields& fields = {});
 
+// Fragments of a frame that is none. Offsets count the bytes behind the part of the packet that
+// every fragment repeats: the IPv4 header with its options; the IPv6 header and hop-by-hop options.
+size_t FragmentableBytes(const Bytes& frame);
+Bytes Fragment(const Bytes& frame, size_t begin, size_t end, bool more_follow,
+               uint32_t identification = 77);
+// Whole, in pieces that begin at 0 and at each of `cuts`, which are multiples of eight.
+std::vector<Bytes> Fragments(const Bytes& frame, const std::vector<size_t>& cuts,
+                             uint32_t identification = 77);
+// What arrives where they arrive: `fragments` of one packet, in any order, put together; empty if
+// they are not exactly one packet without gaps.
+Bytes Defragmented(std::vector<Bytes> fragments);
+
 // TCP options.
 Bytes Nops(size_t count);
 Bytes MssOption(uint16_t mss);

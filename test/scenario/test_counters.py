@@ -8,14 +8,14 @@ REQUESTS = 500
 
 
 def test_metrics_equation(topology):
-    """received = the sum of the verdicts, from what Prometheus would scrape."""
+    """received + reassembled = the sum of the verdicts, from what Prometheus would scrape."""
     topology.box.apply(traffic.web_state(topology))
     traffic.wrk(topology, network.VIP_IPV4, REQUESTS)
 
     def add_up():
         text = topology.box.metrics()
-        received = sum(v for _, v in
-                       traffic.metric_samples(text, "steelyard_worker_received_packets_total"))
+        received = sum(v for name in ("received", "reassembled") for _, v in
+                       traffic.metric_samples(text, f"steelyard_worker_{name}_packets_total"))
         verdicts = sum(v for _, v in
                        traffic.metric_samples(text, "steelyard_worker_packets_total"))
         return received > REQUESTS and received == verdicts

@@ -105,7 +105,8 @@ def web_state(topology, carrier="toa", **settings):
 
 
 def assert_verdicts_add_up(box):
-    """rx = forwarded + punted + consumed + the drops, once the workers have finished their burst."""
+    """received + reassembled = forwarded + punted + consumed + the drops, once the workers have
+    finished their burst."""
     seen = []
 
     def add_up():
@@ -119,8 +120,9 @@ def assert_verdicts_add_up(box):
 
 
 def verdict_samples(box):
-    """For each worker its received packets and {verdict: packets}, from `steelyardctl stats`."""
-    return [(int(worker["received_packets"]),
+    """For each worker the packets that got a verdict, received ones and those put together from
+    fragments, and {verdict: packets}, from `steelyardctl stats`."""
+    return [(int(worker["received_packets"]) + int(worker["reassembled_packets"]),
              {verdict["name"]: int(verdict["packets"]) for verdict in worker["verdicts"]})
             for worker in box.ctl_json("stats")["counters"]["workers"]]
 
