@@ -6,6 +6,7 @@
 
 #include "control/request_error.h"
 #include "control/service_compiler.h"
+#include "core/forward/forwarding_mode.h"
 #include "net/wire.h"
 #include "proto/convert.h"
 #include "proto/fingerprint.h"
@@ -192,6 +193,7 @@ void Configuration::Uninstall(const std::string& name) {
 void Configuration::RebuildIndex() {
   auto index = std::make_shared<core::ServiceIndex>();
   auto addresses = std::make_shared<core::AddressSet>();
+  auto gateway_backends = std::make_shared<core::AddressSet>();
   index->reserve(services_.size());
   for (const auto& [name, entry] : services_) {
     const core::Service& service = *entry.compiled;
@@ -199,9 +201,13 @@ void Configuration::RebuildIndex() {
     addresses->insert(service.address.address);
     for (const auto& local : {service.local_addresses.v4, service.local_addresses.v6})
       addresses->insert(local.begin(), local.end());
+    if (!service.mode->is_gateway()) continue;
+    for (const core::Backend& backend : service.backends)
+      gateway_backends->insert(backend.endpoint.address);
   }
   current_.index = std::move(index);
   current_.own_addresses = std::move(addresses);
+  current_.gateway_backends = std::move(gateway_backends);
 }
 
 std::unique_ptr<const core::Snapshot> Configuration::Apply(

@@ -233,7 +233,7 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
   }
   if (bytes <= mtu && !burst.is_reassembled) [[likely]]
     return true;
-  if (!MayBeFragmented(burst, i)) return false;
+  if (!MayBeFragmented(burst, i, (state.flags & kFlowGrows) != 0)) return false;
   burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
   return true;
 }
@@ -342,7 +342,7 @@ Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& 
   const uint16_t added_bytes = service.mode->StatelessAddedBytes(backend);
   const uint16_t mtu = MtuTowards(context, next_hop, backend.slot);
   const bool fits = parsed.l3_end - net::kL3Offset + added_bytes <= mtu && !burst.is_reassembled;
-  if (added_bytes > packet.headroom || (!fits && !MayBeFragmented(burst, i)))
+  if (added_bytes > packet.headroom || (!fits && !MayBeFragmented(burst, i, added_bytes != 0)))
     return RefuseTooBig(context, mtu, added_bytes, burst, i);
   if (!fits) burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
   TrimPadding(parsed, packet);
@@ -521,7 +521,9 @@ void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget
 namespace {
 
 bool ConcernsUs(const Snapshot& snapshot, const ParsedPacket& fragment) {
-  return snapshot.own_addresses->contains(fragment.key().destination.address);
+  const net::FlowKey addresses = fragment.key();
+  return snapshot.own_addresses->contains(addresses.destination.address) ||
+         snapshot.gateway_backends->contains(addresses.source.address);
 }
 
 }  // namespace
@@ -541,10 +543,13 @@ void Pipeline::MarkReassembled(const Snapshot& snapshot, Burst& burst) const {
 
 // Routers fragment IPv4 where its sender lets them, and IPv6 never; but what its sender has
 // fragmented may be fragmented again.
-bool Pipeline::MayBeFragmented(const Burst& burst, uint32_t i) const {
+bool Pipeline::MayBeFragmented(const Burst& burst, uint32_t i, bool is_wrapped) const {
   if (burst.is_reassembled) return true;
-  return parsed_[i].family == net::Family::kIpv4 &&
-         !HeaderAt<net::Ipv4Header>(burst.packet[i], net::kL3Offset).dont_fragment();
+  if (parsed_[i].family == net::Family::kIpv4)
+    return !HeaderAt<net::Ipv4Header>(burst.packet[i], net::kL3Offset).dont_fragment();
+  // No sender cuts what every IPv6 link carries; the packet around it is cut (RFC 2473 section 7.1,
+  // RFC 4213 section 3.2.2).
+  return is_wrapped && parsed_[i].l3_end - net::kL3Offset <= net::kLeastIpv6Mtu;
 }
 
 uint16_t Pipeline::FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) const {

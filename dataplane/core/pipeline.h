@@ -121,7 +121,7 @@ class Pipeline {
   void EndSession(SessionId session, uint32_t now_ms);
 
   void MarkReassembled(const Snapshot& snapshot, Burst& burst) const;
-  bool MayBeFragmented(const Burst& burst, uint32_t i) const;
+  bool MayBeFragmented(const Burst& burst, uint32_t i, bool is_wrapped) const;
   // The largest fragment of the packet that may leave towards a link of that MTU.
   uint16_t FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) const;
 

@@ -47,6 +47,8 @@ struct Snapshot {
   std::shared_ptr<const ServiceIndex> index = std::make_shared<ServiceIndex>();
   // VIPs and local addresses: TCP and UDP to these is ours.
   std::shared_ptr<const AddressSet> own_addresses = std::make_shared<AddressSet>();
+  // Backends that the box is the gateway of: fragments of these may be ours wherever they go.
+  std::shared_ptr<const AddressSet> gateway_backends = std::make_shared<AddressSet>();
   std::vector<std::shared_ptr<const Service>> services;  // by slot; null where unused
 
   const Service* FindService(const net::Endpoint& address, net::L4Protocol protocol) const {

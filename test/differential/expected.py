@@ -51,9 +51,6 @@ _UNTRANSLATED_ERROR = frozenset({
 _OTHER_SOURCE = frozenset({
     "IP.src", "IP.chksum", "IPv6.src", "ICMPv6DestUnreach.cksum", "ICMPv6PacketTooBig.cksum",
     "ICMPv6TimeExceeded.cksum", "ICMPv6ParamProblem.cksum"})
-_UNTRANSLATED_FRAGMENTS = frozenset({
-    "IP.src", "IP.chksum", "IP.flags", "IP.len", "IPv6.src", "IPv6.plen", "Raw.load", "TCP.sport",
-    "TCP.chksum", "UDP.sport", "UDP.chksum"})
 
 EXPECTED = (
     # --- TCP ---
@@ -136,9 +133,9 @@ EXPECTED = (
                "identification of the box's own: behind full NAT many senders become one, and "
                "theirs would meet (RFC 6864).")
       for tags in ("fragments", "full_size from_outside")),
-    # --- shortcomings ---
-    *(Expected("fragments", _DNAT, outcome,
-               "Ours does not look into a backend's fragments: the box's kernel routes them as they "
-               "are.", is_shortcoming=True)
-      for outcome in (KERNEL_ONLY, OURS_ONLY, _UNTRANSLATED_FRAGMENTS)),
+    *(Expected("fragments", _DNAT6, outcome,
+               "Where a datagram's fragments do not fit the way out, the kernel tells the sender "
+               "and ours cuts it again. An atomic fragment (RFC 6946) keeps its header in ours and "
+               "loses it in the kernel's reassembly.")
+      for outcome in (KERNEL_ONLY, OURS_ONLY)),
 )

@@ -103,6 +103,7 @@ void Box::Compile() {
   snapshot.network = std::make_shared<core::Network>(routes, ports);
   auto index = std::make_shared<core::ServiceIndex>();
   auto own = std::make_shared<core::AddressSet>();
+  auto gateway_backends = std::make_shared<core::AddressSet>();
   snapshot.services.clear();
   for (core::ServiceSlot slot = 0; slot < services.size(); ++slot) {
     core::Service& service = services[slot];
@@ -114,8 +115,12 @@ void Box::Compile() {
     own->insert(service.address.address);
     for (const auto& local : {service.local_addresses.v4, service.local_addresses.v6})
       own->insert(local.begin(), local.end());
+    if (service.mode->is_gateway())
+      for (const core::Backend& backend : service.backends)
+        gateway_backends->insert(backend.endpoint.address);
     snapshot.services.push_back(std::make_shared<core::Service>(service));
   }
+  snapshot.gateway_backends = std::move(gateway_backends);
   snapshot.index = std::move(index);
   snapshot.own_addresses = std::move(own);
 }

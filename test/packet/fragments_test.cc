@@ -303,6 +303,23 @@ TEST_P(Fragmented, AReassembledPacketIsParsedAsAnyOther) {
   EXPECT_EQ(Count(Verdict::kMalformedUdp), 1u);
 }
 
+// Its answers are addressed to the client, not to the box.
+TEST_P(Fragmented, AnswersOfABackendWhoseGatewayTheBoxIs) {
+  box.mode = &core::Dnat();
+  for (core::Service& service : box.services) service.mode = box.mode;
+  box.Compile();
+  Arrive(kClientPort, {UdpFrame(Request(20))});
+  TakeSent(kBackendPort);
+  const Bytes answer = UdpFrame(
+      {.source = GetParam().backend(0), .destination = GetParam().client, .payload = Pattern(5000)},
+      {.flags_and_offset = 0});
+  Arrive(kBackendPort, Fragments(answer, CutsEvery(1440, answer)));
+  const Seen seen = Dissect(Defragmented(TakeSent(kClientPort)));
+  EXPECT_EQ(seen.trouble, "");
+  EXPECT_EQ(seen.source, GetParam().vip);
+  EXPECT_EQ(seen.payload, Pattern(5000));
+}
+
 class FragmentsOff : public Fragmented {
  protected:
   FragmentsOff() : Fragmented(Box::Options{}) {}

@@ -129,6 +129,22 @@ TEST_P(TunnelTest, WhatDoesNotFitWithItsOuterHeaderIsTooBig) {
   EXPECT_EQ(send(1500 - headers + 1), Verdict::kPacketTooBig);
 }
 
+// RFC 2473 section 7.1: no sender can be asked to cut what every IPv6 link carries.
+TEST_P(TunnelTest, TheLeastIpv6MtuPassesANarrowLinkInFragments) {
+  if (inner.client.address.is_v4()) return;
+  box.ports[kBackendPort].mtu = 1290;
+  box.Compile();
+  const auto send = [&](size_t bytes) {
+    return box.FromClient(Datagram{.source = inner.client,
+                                   .destination = inner.vip,
+                                   .payload = Pattern(bytes - inner.ip_header_bytes - 8)});
+  };
+  const auto least = send(1280);
+  EXPECT_EQ(least.verdict, Verdict::kForwarded);
+  EXPECT_TRUE(least.leaves_in_fragments);
+  EXPECT_EQ(send(1281).verdict, Verdict::kPacketTooBig);
+}
+
 TEST_P(TunnelTest, FlowsDifferInWhatReceiversHash) {
   for (core::Service& service : box.services)
     service.tunnel.source_prefixes = {*net::ParsePrefix("10.9.0.0/20"),

@@ -67,10 +67,6 @@ class Mode:
         least = IPV6_LEAST_MTU if self.family == 6 else 0
         return max(link_mtu - self.overhead, least)
 
-    def fits(self, link_mtu):
-        """Whether the least packet that a client cannot be asked to cut fits such a link."""
-        return self.mtu_within(link_mtu) + self.overhead <= link_mtu
-
     def address_of(self, backend):
         return backend.ipv4 if self.backend_family == 4 else backend.ipv6
 

@@ -20,6 +20,7 @@ using net::ParsedPacket;
 class DnatMode : public ForwardingMode {
  public:
   std::string_view name() const override { return "dnat"; }
+  bool is_gateway() const override { return true; }
 
   net::Status Check(const Service& service, const Backend& backend) const override {
     if (backend.endpoint.address.family() != service.address.address.family())

@@ -40,6 +40,10 @@ class ForwardingMode {
   // Whether backends answer clients directly, so that only the clients' packets pass the box.
   virtual bool is_one_way() const { return false; }
 
+  // Whether backends answer the clients' own addresses, through the box: then what is ours of a
+  // backend's packets does not show in their destination.
+  virtual bool is_gateway() const { return false; }
+
   // Whether sessions of the service can go to the backend; asked when they are compiled.
   virtual net::Status Check(const Service& service, const Backend& backend) const = 0;
 
