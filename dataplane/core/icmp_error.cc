@@ -88,13 +88,10 @@ void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowK
 }
 
 void ShrinkMtu(uint16_t added_bytes, const ParsedPacket& parsed, Packet& packet) {
-  auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
-  const bool carries_mtu = parsed.family == Family::kIpv4
-                               ? icmp.type == net::kIcmpv4DestinationUnreachable &&
-                                     icmp.code == net::kIcmpv4CodeFragmentationNeeded
-                               : icmp.type == net::kIcmpv6PacketTooBig;
-  if (!carries_mtu || icmp.mtu.value() < net::LeastMtu(parsed.family) + added_bytes) return;
-  icmp.mtu = Be16(static_cast<uint16_t>(icmp.mtu.value() - added_bytes));
+  const uint16_t mtu = MtuTold(parsed, packet);
+  if (mtu < net::LeastMtu(parsed.family) + added_bytes) return;
+  HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset).mtu =
+      Be16(static_cast<uint16_t>(mtu - added_bytes));
 }
 
 // Where the NAT hides a side, a router of that side is hidden too; else its address is the news
@@ -110,6 +107,15 @@ net::IpAddress SenderOf(FlowRef flow, const SessionTable& sessions, const Parsed
 }
 
 }  // namespace
+
+uint16_t MtuTold(const ParsedPacket& parsed, const Packet& packet) {
+  const auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
+  const bool tells = parsed.family == Family::kIpv4
+                         ? icmp.type == net::kIcmpv4DestinationUnreachable &&
+                               icmp.code == net::kIcmpv4CodeFragmentationNeeded
+                         : icmp.type == net::kIcmpv6PacketTooBig;
+  return tells ? icmp.mtu.value() : uint16_t{0};
+}
 
 bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
   return net::FoldSum(IcmpSum(parsed, packet)) == 0xffff;

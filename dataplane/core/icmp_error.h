@@ -15,6 +15,9 @@ inline net::FlowKey KeyOfIcmpError(const net::ParsedPacket& parsed) {
   return parsed.key().Reversed();
 }
 
+// The MTU that an error tells (RFC 1191, RFC 4443 section 3.2). 0: it tells none.
+uint16_t MtuTold(const net::ParsedPacket& parsed, const net::Packet& packet);
+
 // Whether the ICMP checksum is right.
 bool VerifyIcmpChecksum(const net::ParsedPacket& parsed, const net::Packet& packet);
 

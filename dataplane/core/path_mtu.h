@@ -10,7 +10,7 @@
 
 #include "core/service.h"
 #include "core/timer_wheel.h"
-#include "net/address.h"
+#include "net/wire.h"
 
 namespace steelyard::core {
 
@@ -21,7 +21,7 @@ class PathMtus {
   // A smaller one than hosts must take (RFC 8200 section 5; for IPv4 what RFC 1122 section 3.3.3
   // has every host take) is an attack or a fault.
   static constexpr uint16_t Least(net::Family family) {
-    return family == net::Family::kIpv4 ? 576 : 1280;
+    return family == net::Family::kIpv4 ? 576 : net::kLeastIpv6Mtu;
   }
 
   void Learn(BackendSlot slot, net::Family family, uint16_t mtu, uint32_t now_ms) {

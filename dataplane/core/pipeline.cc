@@ -574,16 +574,6 @@ const Service* ServiceWithoutSession(const PacketContext& context, FlowRef flow,
   return service != nullptr && service->mode->is_one_way() ? service : nullptr;
 }
 
-// The MTU that the error tells; 0: none.
-uint16_t PathMtuIn(const ParsedPacket& parsed, const net::Packet& packet) {
-  const auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);
-  const bool tells = parsed.family == net::Family::kIpv4
-                         ? icmp.type == net::kIcmpv4DestinationUnreachable &&
-                               icmp.code == net::kIcmpv4CodeFragmentationNeeded
-                         : icmp.type == net::kIcmpv6PacketTooBig;
-  return tells ? icmp.mtu.value() : uint16_t{0};
-}
-
 }  // namespace
 
 // About a tunnel packet of ours. Whoever sent what is inside learns from the next packet that does
@@ -596,7 +586,7 @@ Verdict Pipeline::FinishTunnelError(const PacketContext& context, const net::Pac
       sessions_.Describe(flow).rewrite.destination.address != parsed.key().destination.address)
     return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
-  const uint16_t mtu = PathMtuIn(parsed, packet);
+  const uint16_t mtu = MtuTold(parsed, packet);
   if (mtu == 0) return Verdict::kPunted;
   worker_.path_mtus.Learn(sessions_.state(flow).backend_slot, parsed.family, mtu, context.now_ms);
   return Verdict::kConsumed;

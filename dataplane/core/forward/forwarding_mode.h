@@ -44,6 +44,9 @@ class ForwardingMode {
   // backend's packets does not show in their destination.
   virtual bool is_gateway() const { return false; }
 
+  // Whether packets leave with the TTL that they came with.
+  virtual bool keeps_ttl() const { return false; }
+
   // Whether sessions of the service can go to the backend; asked when they are compiled.
   virtual net::Status Check(const Service& service, const Backend& backend) const = 0;
 
@@ -79,7 +82,6 @@ class ForwardingMode {
                                 const Backend& backend, net::ParsedPacket& parsed,
                                 net::Packet& packet) const;
   virtual uint16_t StatelessAddedBytes(const Backend& backend) const;
-  virtual bool keeps_ttl() const { return false; }
 
   // Whom the packets of the flow go to next, as far as layer 3 is concerned.
   virtual net::IpAddress Receiver(const SessionTable& sessions, FlowRef flow) const;
