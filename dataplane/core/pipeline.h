@@ -7,6 +7,10 @@
 // Each stage is a pass over the whole burst, and the memory that the next one needs is prefetched
 // by the one before. One object a worker; only that worker's thread calls it. Pure: no clock, no
 // allocation, no system call; time comes in as an argument.
+//
+// The stages and packets of known flows are in pipeline.cc; the rest is in a file each:
+// pipeline_sessions.cc opens and ends sessions, pipeline_stateless.cc forwards without one,
+// pipeline_fragments.cc and pipeline_icmp_errors.cc are what their names say.
 #pragma once
 
 #include <array>
