@@ -133,8 +133,12 @@ bool Pipeline::IsOver(const PacketContext& context, FlowRef flow,
     return IsStale(context, flow) && !BackendKeepsSession(context, flow);
   if (EventOf(parsed.tcp_flags) != TcpEvent::kSyn) return false;
   const FlowState& state = sessions_.state(flow);
-  return state.flags & kFlowOneWay ? SynReopensOneWay(state.tcp_state)
-                                   : SynReopens(state.tcp_state);
+  const bool is_one_way = state.flags & kFlowOneWay;
+  if (is_one_way ? SynReopensOneWay(state.tcp_state) : SynReopens(state.tcp_state)) return true;
+  // Nothing of the backend's was seen, not even the RST by which its connections may have ended: a
+  // SYN need not wait for one that is gone.
+  const bool backend_is_silent = is_one_way || state.tcp_state == TcpState::kSynSent;
+  return backend_is_silent && !BackendKeepsSession(context, flow);
 }
 
 Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i,

@@ -43,7 +43,8 @@ struct Backend {
   // such backend.
   bool available = false;
   // Neither disabled nor down. A datagram flow moves away from a backend that does not (nothing
-  // else would ever end it); a TCP connection is its endpoints' to end.
+  // else would ever end it); a TCP connection is its endpoints' to end, and leaves only with a SYN
+  // of a client that the backend, as far as is seen, has not answered.
   bool keeps_sessions = false;
   BackendSlot slot = 0;
   Encapsulation encapsulation = Encapsulation::kIpip;
@@ -121,7 +122,8 @@ struct Service {
   ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
   uint32_t max_sessions_per_worker = kNoSessionLimit;
-  // SYNs are held to what both links carry. (Full NAT always does: its peers do not know each other.)
+  // SYNs are held to what both links carry. (Full NAT always does: its peers do not know each
+  // other.)
   bool clamp_mss = false;
   Persistence persistence;
   uint32_t template_timeout_ms = 0;  // of SessionKind::kTemplate, from when the last child ended

@@ -29,6 +29,18 @@ class DirectTest : public testing::TestWithParam<FamilyCase> {
     return box.FromClient(Segment{
         .source = family.client, .destination = family.vip, .flags = flags, .payload = payload});
   }
+  // Of the backend that a packet went to.
+  struct Condition {
+    bool available, keeps_sessions;
+  };
+  void Set(const Box::Outcome& packet, const Condition& condition) {
+    for (core::Backend& backend : box.service(family.vip, net::L4Protocol::kTcp).backends) {
+      if (MacOf(backend.endpoint.address) != packet.seen.destination_mac) continue;
+      backend.available = condition.available;
+      backend.keeps_sessions = condition.keeps_sessions;
+    }
+    box.Compile();
+  }
   TcpState State() {
     return box.StateOf({family.client, family.vip, net::L4Protocol::kTcp})->tcp_state;
   }
@@ -78,6 +90,37 @@ TEST_P(DirectTest, ASynAfterTheClientsFinOpensAnew) {
   EXPECT_NE(second.seen.destination_mac, first.seen.destination_mac) << "scheduled again";
   EXPECT_EQ(box.sessions().size(), 1u);
   EXPECT_EQ(State(), TcpState::kSynSent);
+}
+
+// Its RST went to the client directly, which may use the port again while the session lives.
+TEST_P(DirectTest, ASynLeavesABackendThatIsGone) {
+  for (const bool was_established : {false, true}) {
+    const auto first = FromClient(kTcpSyn);
+    if (was_established) FromClient(kTcpAck);
+    Set(first, {.available = false, .keeps_sessions = false});
+    const auto second = FromClient(kTcpSyn);
+    ASSERT_EQ(second.verdict, Verdict::kForwarded);
+    EXPECT_NE(second.seen.destination_mac, first.seen.destination_mac);
+    EXPECT_EQ(box.sessions().size(), 1u);
+    EXPECT_EQ(State(), TcpState::kSynSent);
+    FromClient(kTcpRst);
+    Set(first, {.available = true, .keeps_sessions = true});
+  }
+}
+
+TEST_P(DirectTest, OnlyASynLeavesIt) {
+  const auto syn = FromClient(kTcpSyn);
+  FromClient(kTcpAck);
+  Set(syn, {.available = false, .keeps_sessions = false});
+  EXPECT_EQ(FromClient(kTcpAck, Pattern(10)).seen.destination_mac, syn.seen.destination_mac);
+}
+
+TEST_P(DirectTest, ASynStaysWithADrainingBackend) {
+  const auto first = FromClient(kTcpSyn);
+  FromClient(kTcpAck);
+  Set(first, {.available = false, .keeps_sessions = true});
+  EXPECT_EQ(FromClient(kTcpSyn).seen.destination_mac, first.seen.destination_mac);
+  EXPECT_EQ(State(), TcpState::kEstablished);
 }
 
 TEST_P(DirectTest, IdleSessionsEnd) {

@@ -320,6 +320,27 @@ TEST_P(Reopen, NotWhileTheConnectionLives) {
   EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kEstablished);
 }
 
+// A client that asks a dead backend again meets another one; a connection is its endpoints' to end.
+TEST_P(Reopen, WhileABackendThatIsGoneHasNotAnswered) {
+  Box pair;
+  pair.AddUsualServices(2);
+  Connection unanswered(pair, family, 1), connected(pair, family, 2);
+  const auto syn = unanswered.FromClient(kTcpSyn);
+  connected.Open();
+  for (core::Backend& backend : pair.service(family.vip, net::L4Protocol::kTcp).backends)
+    backend.keeps_sessions = backend.available = backend.endpoint != syn.seen.destination;
+  pair.Compile();
+  unanswered.client_next = 1000;
+  EXPECT_NE(unanswered.FromClient(kTcpSyn).seen.destination, syn.seen.destination);
+  for (core::Backend& backend : pair.service(family.vip, net::L4Protocol::kTcp).backends)
+    backend.keeps_sessions = backend.available = false;
+  pair.Compile();
+  EXPECT_EQ(pair.FromClient(connected.ToVip(kTcpSyn)).verdict, Verdict::kForwarded);
+  EXPECT_EQ(connected.state()->tcp_state, core::TcpState::kEstablished);
+  EXPECT_EQ(pair.FromClient(unanswered.ToVip(kTcpSyn)).verdict, Verdict::kNoBackend);
+  EXPECT_EQ(unanswered.state(), nullptr);
+}
+
 // RFC 6191: the new SYN is acceptable to a TIME-WAIT of the old one on the same tuple, by its
 // timestamp and by its sequence number.
 TEST_P(Reopen, TheBackendsTimeWaitAcceptsTheNextSyn) {
