@@ -119,6 +119,8 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
     const Opened opened = Open(context, burst.packet[i], parsed_[i]);
     if (opened.stateless)
       return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
+    if (opened.verdict == Verdict::kTtlExceeded)
+      return Refuse(context, {opened.verdict}, parsed_[i], burst, i);
     if (opened.flow == kNoFlow) return opened.verdict;
     flow = opened.flow;
   }

@@ -3,6 +3,7 @@
 
 #include "core/persistence.h"
 #include "core/pipeline.h"
+#include "core/pipeline_steps.h"
 #include "core/scheduler/availability.h"
 
 namespace steelyard::core {
@@ -61,6 +62,8 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   if (needs_no_session && GoesOnStateless(context, *service, parsed)) return {.stateless = service};
   if (const Verdict verdict = CanOpen(*service, parsed); verdict != Verdict::kForwarded)
     return {kNoFlow, verdict};
+  if (!service->mode->keeps_ttl() && TtlRunsOut(parsed, packet))
+    return {kNoFlow, Verdict::kTtlExceeded};
   const Choice choice = ChooseBackend(*service, key, worker_.scheduler_cursors[service->slot]);
   if (choice.backend == nullptr) {
     if (choice.verdict == Verdict::kSessionLimit)

@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every way through the pipeline does to a packet that leaves, whatever the mode.
+// What several ways through the pipeline have in common, whatever the mode.
 #pragma once
 
+#include <algorithm>
+
 #include "core/network.h"
+#include "core/service.h"
+#include "core/token_bucket.h"
 #include "net/checksum.h"
 #include "net/parser.h"
 #include "net/wire.h"
 
 namespace steelyard::core {
 
-// False when it ran out. The link layer is the last thing written.
+inline bool TtlRunsOut(const net::ParsedPacket& parsed, const net::Packet& packet) {
+  return (parsed.family == net::Family::kIpv6
+              ? net::HeaderAt<net::Ipv6Header>(packet, net::kL3Offset).hop_limit
+              : net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset).ttl) <= 1;
+}
+
+// False when it runs out. The link layer is the last thing written.
 inline bool DecrementTtl(const net::ParsedPacket& parsed, net::Packet& packet) {
+  if (TtlRunsOut(parsed, packet)) return false;
   if (parsed.family == net::Family::kIpv6) {
-    auto& ip = net::HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
-    if (ip.hop_limit <= 1) return false;
-    --ip.hop_limit;
+    --net::HeaderAt<net::Ipv6Header>(packet, net::kL3Offset).hop_limit;
     return true;
   }
   auto& ip = net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
-  if (ip.ttl <= 1) return false;
   const net::Be16 before(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));
   --ip.ttl;
   const net::Be16 after(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));

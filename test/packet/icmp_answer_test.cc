@@ -114,6 +114,25 @@ TEST_P(IcmpAnswer, TtlRunsOut) {
   EXPECT_EQ(box.FromClient(OfBytes(100), {.ttl = 2}).verdict, Verdict::kForwarded);
 }
 
+// Whoever traces the way to the service takes no room in the table and nobody's turn.
+TEST_P(IcmpAnswer, AFirstPacketOutOfTtlOpensNoSession) {
+  for (const core::ForwardingMode* mode : {&core::FullNat(), &core::Dnat(), &core::Tunnel()}) {
+    Box traced;
+    traced.mode = mode;
+    traced.AddUsualServices(2);
+    const Bytes syn = TcpFrame(
+        {.source = family.client, .destination = family.vip, .flags = net::kTcpSyn}, {.ttl = 1});
+    for (const Bytes& frame : {syn, UdpFrame(OfBytes(100), {.ttl = 1})}) {
+      const auto out = traced.Receive(kClientPort, frame);
+      EXPECT_EQ(out.verdict, Verdict::kTtlExceeded) << mode->name();
+      EXPECT_TRUE(out.answered);
+    }
+    EXPECT_EQ(traced.worker().counters.sessions_created.value(), 0u);
+    EXPECT_EQ(traced.sessions().size(), 0u);
+    for (const uint32_t cursor : traced.worker().scheduler_cursors) ASSERT_EQ(cursor, 0u);
+  }
+}
+
 TEST_P(IcmpAnswer, PaddingIsNotQuoted) {
   Bytes frame = UdpFrame(OfBytes(family.ip_header_bytes + 8u), {.ttl = 1});
   const size_t whole = frame.size() - 14;
