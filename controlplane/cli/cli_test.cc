@@ -392,6 +392,10 @@ TEST_F(CliTest, LookupAsksForTheFlowAndShowsTheAnswer) {
             "backend:  10.0.2.11:80\n"
             "worker:   3 (hash 0x00deadbe)\n"
             "session:  none\n");
+  response.set_stateless(true);
+  EXPECT_EQ(Do({"lookup", "tcp", "10.0.0.2:1234", "10.0.1.10:80"}), kOk) << err_;
+  EXPECT_NE(out_.find("session:  none, and none would be opened\n"), std::string::npos) << out_;
+  response.set_stateless(false);
 
   *response.mutable_session() = MakeSession("fd00::2");
   EXPECT_EQ(Do({"lookup", "udp", "[fd00::2]:5", "[fd00::1]:53"}), kOk) << err_;

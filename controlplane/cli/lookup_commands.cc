@@ -11,6 +11,7 @@ namespace steelyard::controlplane::cli {
 namespace {
 
 std::string SessionText(const v1::LookupResponse& response) {
+  if (response.stateless()) return "none, and none would be opened";
   if (!response.has_session()) return "none";
   const v1::Session& session = response.session();
   return session.state() + ", local " + FormatEndpoint(session.local()) + ", idle " +

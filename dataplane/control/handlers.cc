@@ -322,6 +322,7 @@ void Handlers::Lookup(const Request& request, Response& response) {
   out.set_hash(hash);
   if (task.preview.service) out.set_service(task.preview.service->name);
   out.set_verdict(std::string(net::InfoOf(task.preview.verdict).name));
+  out.set_stateless(task.preview.is_stateless);
   if (task.session) {
     Fill(*task.session, owner, *out.mutable_session());
     *out.mutable_backend() = out.session().backend();

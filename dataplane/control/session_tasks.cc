@@ -62,7 +62,7 @@ bool ListSessionsTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
 }
 
 bool LookupTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
-  preview = pipeline.Look(snapshot_, key_);
+  preview = pipeline.Look(snapshot_, key_, now_ns);
   if (preview.flow != core::kNoFlow)
     session = View(pipeline, snapshot_, core::SessionOf(preview.flow), now_ns);
   return true;

@@ -43,14 +43,17 @@ class Pipeline {
   // each.
   void Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget);
 
-  // What a packet with this key, arriving now, would meet. Changes nothing.
+  // What a packet with this key, arriving now, would meet; of TCP without a session, what a SYN
+  // would (a segment from the middle of a connection is dropped, or goes on without a session).
+  // Of the packet itself nothing is known: neither its size nor its TTL. Changes nothing.
   struct Preview {
     const Service* service = nullptr;  // of the destination
     FlowRef flow = kNoFlow;            // its session, if there is one
-    const Backend* backend = nullptr;  // that a new session would go to
+    const Backend* backend = nullptr;  // that it would go to, where there is none
+    bool is_stateless = false;         // and none would be opened
     net::Verdict verdict = net::Verdict::kPunted;
   };
-  Preview Look(const Snapshot& snapshot, const net::FlowKey& key) const;
+  Preview Look(const Snapshot& snapshot, const net::FlowKey& key, uint64_t now_ns) const;
 
   uint32_t worker_index() const { return worker_index_; }
   const SessionTable& sessions() const { return sessions_; }
@@ -85,6 +88,8 @@ class Pipeline {
   };
   const Backend* BackendOf(const SchedulingContext& context, SessionId remembered) const;
   Choice ChooseBackend(const Service& service, const net::FlowKey& key, uint32_t& cursor) const;
+  // By which packets of one-way modes go on without a session.
+  Choice ChooseStateless(const Service& service, const net::FlowKey& key) const;
 
   // A flow without a session: opens one (and returns its forward flow) or says what becomes of the
   // packet.

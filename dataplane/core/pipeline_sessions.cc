@@ -171,7 +171,8 @@ void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget
     worker_.counters.reassembly_timeouts.Add(worker_.reassembler->Expire(now_ns, budget));
 }
 
-Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& key) const {
+Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& key,
+                                 uint64_t now_ns) const {
   Preview preview;
   preview.service = snapshot.FindService(key.destination, key.protocol);
   preview.flow = sessions_.Find(key);
@@ -180,8 +181,20 @@ Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& k
     return preview;
   }
   if (preview.service == nullptr) return preview;
-  uint32_t cursor = worker_.scheduler_cursors[preview.service->slot];
-  const Choice choice = ChooseBackend(*preview.service, key, cursor);
+  const Service& service = *preview.service;
+  const bool needs_no_session = service.mode->is_one_way();
+  uint32_t cursor = worker_.scheduler_cursors[service.slot];
+  uint64_t bucket = worker_.new_session_buckets[service.slot];
+  Choice choice = ChooseBackend(service, key, cursor);
+  const bool is_refused =
+      choice.backend != nullptr && !sessions_.HasRoomFor(key.destination.address.family(),
+                                                         choice.backend->endpoint.address.family());
+  preview.is_stateless =
+      needs_no_session && (is_refused || !TakeNewSessionToken(service, bucket, now_ns));
+  if (preview.is_stateless)
+    choice = ChooseStateless(service, key);
+  else if (is_refused)
+    choice = {nullptr, Verdict::kSessionTableFull};
   preview.backend = choice.backend;
   preview.verdict = choice.verdict;
   return preview;

@@ -4,7 +4,6 @@
 #include "core/icmp_answer.h"
 #include "core/pipeline.h"
 #include "core/pipeline_steps.h"
-#include "core/token_bucket.h"
 
 namespace steelyard::core {
 
@@ -18,22 +17,24 @@ bool Pipeline::GoesOnStateless(const PacketContext& context, const Service& serv
                                const ParsedPacket& parsed) {
   if (service.protocol == L4Protocol::kTcp && EventOf(parsed.tcp_flags) != TcpEvent::kSyn)
     return true;
-  if (service.new_session_interval_ns == 0) return false;
-  constexpr uint64_t kBurstNs = 100'000'000;  // of new sessions at the full rate
-  return !TokenBucket::TakeFrom(
-      worker_.new_session_buckets[service.slot], service.new_session_interval_ns,
-      std::max(kBurstNs, service.new_session_interval_ns), context.now_ns);
+  return !TakeNewSessionToken(service, worker_.new_session_buckets[service.slot], context.now_ns);
+}
+
+Pipeline::Choice Pipeline::ChooseStateless(const Service& service, const net::FlowKey& key) const {
+  uint32_t cursor = 0;
+  const uint32_t chosen =
+      service.stateless_scheduler->Choose({key, service.backends, worker_.backends, cursor});
+  if (chosen == kNoBackend) return {nullptr, Verdict::kNoBackend};
+  return {&service.backends[chosen]};
 }
 
 Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& service,
                                    const net::FlowKey& client_flow, Burst& burst, uint32_t i) {
   ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
-  uint32_t cursor = 0;
-  const uint32_t chosen = service.stateless_scheduler->Choose(
-      {client_flow, service.backends, worker_.backends, cursor});
-  if (chosen == kNoBackend) return Verdict::kNoBackend;
-  const Backend& backend = service.backends[chosen];
+  const Choice choice = ChooseStateless(service, client_flow);
+  if (choice.backend == nullptr) return choice.verdict;
+  const Backend& backend = *choice.backend;
   Verdict verdict = Verdict::kForwarded;
   const auto flow_hash = static_cast<uint32_t>(KeyHash(client_flow, sessions_.secret()));
   const auto next_hop_index = FindNextHop(context, backend.endpoint.address, flow_hash, verdict);

@@ -35,6 +35,14 @@ inline bool DecrementTtl(const net::ParsedPacket& parsed, net::Packet& packet) {
   return true;
 }
 
+// Whether one more session may be opened now, by the service's rate. `bucket` is the service's.
+inline bool TakeNewSessionToken(const Service& service, uint64_t& bucket, uint64_t now_ns) {
+  if (service.new_session_interval_ns == 0) return true;
+  constexpr uint64_t kBurstNs = 100'000'000;  // of new sessions at the full rate
+  return TokenBucket::TakeFrom(bucket, service.new_session_interval_ns,
+                               std::max(kBurstNs, service.new_session_interval_ns), now_ns);
+}
+
 inline void SetLinkLayer(const NextHop& next_hop, net::Packet& packet) {
   auto& ethernet = net::HeaderAt<net::EthernetHeader>(packet, 0);
   ethernet.destination = next_hop.destination;

@@ -171,6 +171,11 @@ SessionId SessionTable::Allocate(bool wide_session) {
   return pool.never_used < pool.end ? pool.never_used++ : kNoSession;
 }
 
+bool SessionTable::HasRoomFor(net::Family key, net::Family rewrite) const {
+  const Pool& pool = pools_[NeedsWide(key, rewrite)];
+  return pool.first_free != 0 || pool.never_used < pool.end;
+}
+
 void SessionTable::Free(SessionId session) {
   Pool& pool = pools_[session >= capacity_.narrow];
   records_[session] = {.next_free = pool.first_free};
@@ -212,7 +217,8 @@ void SessionTable::Fill(FlowRef flow, const Flow& description) {
 }
 
 SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse, SessionKind kind) {
-  const SessionId session = Allocate(!forward.key.is_v4() || !forward.rewrite.is_v4());
+  const SessionId session = Allocate(
+      NeedsWide(forward.key.source.address.family(), forward.rewrite.source.address.family()));
   if (session == kNoSession) return kNoSession;
   const FlowRef forward_ref = RefOf(session, Direction::kForward);
   const FlowRef reverse_ref = RefOf(session, Direction::kReverse);

@@ -65,8 +65,8 @@ class SessionTable {
   }
 
   // Opens a session with a key and a rewrite for each direction; neither key may be there already
-  // (the reverse one of a one-way session is of no matter). Flow states are zeroed but for protocol,
-  // family flags and the address checksum delta. kNoSession: full.
+  // (the reverse one of a one-way session is of no matter). Flow states are zeroed but for
+  // protocol, family flags and the address checksum delta. kNoSession: full.
   struct Flow {
     net::FlowKey key;
     net::FlowKey rewrite;  // addresses and ports as the packet leaves
@@ -74,6 +74,9 @@ class SessionTable {
   SessionId Insert(const Flow& forward, const Flow& reverse,
                    SessionKind kind = SessionKind::kTwoWay);
   void Remove(SessionId session);
+  // Whether Insert would find a free record for a flow whose key and rewrite are of these families.
+  // (In rare cases it is refused a place in the buckets all the same.)
+  bool HasRoomFor(net::Family key, net::Family rewrite) const;
 
   bool IsWide(FlowRef flow) const { return SessionOf(flow) >= capacity_.narrow; }
   FlowState& state(FlowRef flow) { return IsWide(flow) ? wide(flow).state : narrow(flow).state; }
@@ -127,6 +130,9 @@ class SessionTable {
   bool PutInto(uint32_t bucket, uint64_t hash, FlowRef flow);
   bool DisplaceOneFrom(uint32_t bucket);
   void Unplace(uint64_t hash, FlowRef flow);
+  static bool NeedsWide(net::Family key, net::Family rewrite) {
+    return key != net::Family::kIpv4 || rewrite != net::Family::kIpv4;
+  }
   SessionId Allocate(bool wide_session);
   void Free(SessionId session);
   void Fill(FlowRef flow, const Flow& description);

@@ -220,7 +220,7 @@ TEST_P(Persistence, LookingForetellsTheBackend) {
     const net::IpAddress client = Client(number % 5);
     const net::FlowKey key({client, net::Be16(number)}, family.vip, L4Protocol::kUdp);
     const uint32_t before = box.sessions().size();
-    const core::Pipeline::Preview preview = box.pipeline().Look(box.snapshot, key);
+    const core::Pipeline::Preview preview = box.pipeline().Look(box.snapshot, key, box.now_ns);
     EXPECT_EQ(box.sessions().size(), before);
     ASSERT_NE(preview.backend, nullptr);
     EXPECT_EQ(preview.backend->endpoint, Exchange(client, number));

@@ -26,7 +26,7 @@ class SessionLimit : public testing::TestWithParam<FamilyCase> {
   Verdict SendForetold(uint16_t client_port) {
     const net::FlowKey key({family.client.address, net::Be16(client_port)}, family.vip,
                            L4Protocol::kUdp);
-    const core::Pipeline::Preview preview = box.pipeline().Look(box.snapshot, key);
+    const core::Pipeline::Preview preview = box.pipeline().Look(box.snapshot, key, box.now_ns);
     const Verdict verdict = Send(client_port).verdict;
     EXPECT_EQ(preview.verdict, verdict);
     return verdict;

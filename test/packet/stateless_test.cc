@@ -54,6 +54,9 @@ class Stateless : public testing::TestWithParam<ModeCase> {
   net::Endpoint Client(uint32_t number) const {
     return {family.client.address, net::Be16(static_cast<uint16_t>(1024 + number))};
   }
+  core::Pipeline::Preview Look(uint32_t client, net::L4Protocol protocol) {
+    return box.pipeline().Look(box.snapshot, {Client(client), family.vip, protocol}, box.now_ns);
+  }
   uint64_t stateless_packets() { return box.worker().counters.stateless_packets.value(); }
 
   const FamilyCase& family = GetParam().family;
@@ -105,6 +108,26 @@ TEST_P(Stateless, NewFlowsBeyondTheRateGoOnWithoutSessions) {
   for (uint32_t client = 100; client < 200; ++client) SendDatagram(client);
   EXPECT_EQ(box.sessions().size(), 2u);
   EXPECT_EQ(stateless_packets(), 198u);
+}
+
+// What a look shows is what the next packet meets, with room for sessions and without.
+TEST_P(Stateless, LookSeesWhatGoesOnWithoutASession) {
+  for (core::Service& service : box.services)
+    if (service.protocol == net::L4Protocol::kUdp) service.new_session_interval_ns = 100'000'000;
+  box.Compile();
+  for (const auto protocol : {net::L4Protocol::kUdp, net::L4Protocol::kTcp}) {
+    for (uint32_t client = 0; client < 4 * kCapacity; ++client) {
+      const auto preview = Look(client, protocol);
+      EXPECT_EQ(preview.verdict, Verdict::kForwarded);
+      ASSERT_NE(preview.backend, nullptr);
+      const uint64_t before = stateless_packets();
+      const auto sent =
+          protocol == net::L4Protocol::kTcp ? Send(client, kTcpSyn) : SendDatagram(client);
+      EXPECT_EQ(sent.seen.destination_mac, MacOf(preview.backend->endpoint.address));
+      EXPECT_EQ(preview.is_stateless, stateless_packets() == before + 1) << client;
+    }
+  }
+  EXPECT_EQ(box.sessions().size(), kCapacity);
 }
 
 TEST_P(Stateless, ErrorsAboutABackendsAnswersFindItWithoutASession) {

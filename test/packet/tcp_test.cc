@@ -470,12 +470,24 @@ TEST_P(Tcp, CountsPacketsAndBytesOfTheBackend) {
 TEST_P(Tcp, LookSeesWhatAPacketWouldMeet) {
   Connection connection(box, family);
   const net::FlowKey key(connection.client, connection.vip, net::L4Protocol::kTcp);
-  const auto before = box.pipeline().Look(box.snapshot, key);
+  const auto before = box.pipeline().Look(box.snapshot, key, box.now_ns);
   ASSERT_NE(before.backend, nullptr);
   EXPECT_EQ(before.flow, core::kNoFlow);
   EXPECT_EQ(box.sessions().size(), 0u);
   EXPECT_EQ(connection.FromClient(kTcpSyn).seen.destination, before.backend->endpoint);
-  EXPECT_NE(box.pipeline().Look(box.snapshot, key).flow, core::kNoFlow);
+  EXPECT_NE(box.pipeline().Look(box.snapshot, key, box.now_ns).flow, core::kNoFlow);
+}
+
+TEST_P(Tcp, LookSeesAFullTable) {
+  Box small({.capacity = {1, 1}});
+  small.AddUsualServices();
+  Connection first(small, family, 1), second(small, family, 2);
+  first.Open();
+  const net::FlowKey key(second.client, second.vip, net::L4Protocol::kTcp);
+  const auto preview = small.pipeline().Look(small.snapshot, key, small.now_ns);
+  EXPECT_EQ(preview.verdict, second.FromClient(kTcpSyn).verdict);
+  EXPECT_EQ(preview.verdict, Verdict::kSessionTableFull);
+  EXPECT_EQ(preview.backend, nullptr);
 }
 
 }  // namespace
