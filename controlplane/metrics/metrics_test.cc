@@ -115,6 +115,7 @@ std::shared_ptr<MetricsData> FullData() {
     worker.set_received_packets(10);
     worker.set_icmp_errors_sent(20 + i);
     worker.set_icmp_errors_suppressed(30 + i);
+    worker.set_templates_active(50 + i);
     for (const auto& [name, packets] : {std::pair{"forwarded", 8u}, std::pair{"no_service", 2u}}) {
       v1::VerdictCount& verdict = *worker.add_verdicts();
       verdict.set_name(name);
@@ -162,6 +163,7 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
       {R"(steelyard_worker_received_packets_total{worker="0"})", "10"},
       {R"(steelyard_worker_icmp_errors_sent_total{worker="1"})", "21"},
       {R"(steelyard_worker_icmp_errors_suppressed_total{worker="0"})", "30"},
+      {R"(steelyard_worker_templates_active{worker="1"})", "51"},
       {R"(steelyard_port_received_bytes_total{port="net_af_xdp0"})", "9007199254740991"},
       {R"(steelyard_port_link_up{port="net_af_xdp0"})", "1"},
       {R"(steelyard_dataplane_up)", "1"},

@@ -81,6 +81,8 @@ void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCou
   out.set_sessions_expired(expired);
   out.set_sessions_created(counters.sessions_created.value());
   out.set_sessions_active(out.sessions_created() - expired);
+  const uint64_t templates_ended = counters.templates_ended.value();
+  out.set_templates_active(counters.templates_created.value() - templates_ended);
   out.set_session_capacity(worker.sessions->capacity().total());
   out.set_stateless_packets(counters.stateless_packets.value());
   out.set_polls(counters.polls.value());
@@ -141,7 +143,8 @@ void Handlers::GetStatus(const Request&, Response& response) {
   status.set_started_unix_ns(started_unix_ns_);
   status.set_workers(static_cast<uint32_t>(dataplane_.workers.size()));
   uint64_t capacity = 0;
-  for (const worker::Worker& worker : dataplane_.workers) capacity += worker.sessions->capacity().total();
+  for (const worker::Worker& worker : dataplane_.workers)
+    capacity += worker.sessions->capacity().total();
   status.set_session_capacity(capacity);
   for (const worker::Port* port : dataplane_.ports) {
     v1::Port& out = *status.add_ports();
