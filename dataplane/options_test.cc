@@ -27,6 +27,14 @@ TEST(Options, Defaults) {
   EXPECT_EQ(options.kernel_interface_prefix, "steel");
   EXPECT_EQ(options.control_socket, "/run/steelyard/dataplane.sock");
   EXPECT_EQ(options.session_capacity_ipv6, options.session_capacity / 2);
+  EXPECT_GT(options.reassembly_datagrams, 0u);
+}
+
+TEST(Options, ReassemblyIsAsLargeAsToldOrOff) {
+  for (const uint32_t datagrams : {0u, 1u, 65'536u}) {
+    const std::string option = "--reassembly-datagrams=" + std::to_string(datagrams);
+    EXPECT_EQ(ParseWell({"--port", "af_xdp:a", option.c_str()}).reassembly_datagrams, datagrams);
+  }
 }
 
 TEST(Options, OneCpuIsShared) {
@@ -79,6 +87,9 @@ TEST(Options, ErrorsNameTheOption) {
            Case{{"--port", "af_xdp:a", "--memory-mib", "much"}, "memory-mib"},
            Case{{"--port", "af_xdp:a", "--memory-mib", "-1"}, "--memory-mib"},
            Case{{"--port", "af_xdp:a", "--session-capacity", "0"}, "--session-capacity"},
+           Case{{"--port", "af_xdp:a", "--reassembly-datagrams", "65537"},
+                "--reassembly-datagrams"},
+           Case{{"--port", "af_xdp:a", "--reassembly-datagrams", "some"}, "reassembly-datagrams"},
            Case{{"--port", "af_xdp:a", "--kernel-interface-prefix", "far-too-long-nam"},
                 "--kernel-interface-prefix"},
            Case{{"--port", "af_xdp:a", "--control-socket", ""}, "control-socket"},
