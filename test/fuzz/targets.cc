@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 
+#include "core/fragment/fragmenter.h"
+#include "core/fragment/reassembler.h"
 #include "core/pipeline.h"
 #include "net/parser.h"
 #include "packet/packet_builder.h"
@@ -59,10 +61,16 @@ class FuzzBox {
     worker_.icmp_errors = {core::kIcmpErrorsPerSecond, core::kIcmpErrorsAtOnce};
     std::fill_n(worker_.scheduler_cursors.begin(), 8, 0);
     for (int slot = 0; slot < 16; ++slot) std::construct_at(&worker_.backends[slot]);
+    reassembler_.emplace(ReassemblyMemory(), kReassembly, core::HashSecret());
+    worker_.reassembler = &*reassembler_;
     sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
                       core::HashSecret());
     pipeline_.emplace(0, *sessions_, worker_, now_ns_);
   }
+
+  ~FuzzBox() { worker_.reassembler = nullptr; }
+  FuzzBox(const FuzzBox&) = delete;
+  FuzzBox& operator=(const FuzzBox&) = delete;
 
   void Add(uint8_t control, std::span<const uint8_t> frame) {
     if (control & 8) {
@@ -86,6 +94,15 @@ class FuzzBox {
       burst.packet[burst.count] = buffers.back()->packet();
       burst.verdict[burst.count++] = static_cast<Verdict>(0xff);
     }
+    ProcessAndCheck(burst);
+    ProcessReassembled(in_port);
+  }
+
+ private:
+  static constexpr core::SessionCapacity kCapacity{12, 12};
+  static constexpr core::ReassemblyLimits kReassembly{4, 3};
+
+  void ProcessAndCheck(core::Burst& burst) {
     pipeline_->Process(Configuration(), burst, now_ns_);
     for (uint32_t i = 0; i < burst.count; ++i) Check(burst, i);
     Require(sessions_->size() == worker_.counters.sessions_active() - active_before_,
@@ -93,8 +110,28 @@ class FuzzBox {
     frames_.clear();
   }
 
- private:
-  static constexpr core::SessionCapacity kCapacity{12, 12};
+  void ProcessReassembled(core::PortId in_port) {
+    core::Burst burst;
+    burst.in_port = in_port;
+    while (reassembler_->HasComplete()) {
+      reassembler_->TakeComplete(burst);
+      for (uint32_t i = 0; i < burst.count; ++i) {
+        frames_.push_back(BytesOf(burst.packet[i]));
+        Require(net::ParsePacket(burst.packet[i], kPortMac[in_port]).packet_class !=
+                    PacketClass::kFragment,
+                "what is put together is no fragment");
+      }
+      ProcessAndCheck(burst);
+      reassembler_->ReleaseTaken();
+    }
+    Require(reassembler_->size() <= kReassembly.datagrams, "the reassembler keeps its limit");
+  }
+
+  static std::span<std::byte> ReassemblyMemory() {
+    static const size_t bytes = core::Reassembler::RequiredBytes(kReassembly);
+    static auto* const memory = new (std::align_val_t{64}) std::byte[bytes];
+    return {memory, bytes};
+  }
 
   static std::byte* Memory() {
     alignas(64) static std::byte memory[256 * 1024];
@@ -194,10 +231,32 @@ class FuzzBox {
     Require(answer.l3_bytes <= Configuration().ports[burst.out_port[i]].mtu, "an answer fits");
   }
 
+  // They are no longer than was said, and whoever puts them together has the packet again.
+  static void CheckFragments(const core::Burst& burst, uint32_t i) {
+    const net::Packet& packet = burst.packet[i];
+    const core::Fragmenter fragmenter(packet, burst.fragment_mtu[i], 1);
+    std::vector<Bytes> fragments;
+    for (uint32_t number = 0; number < fragmenter.count(); ++number) {
+      Bytes& fragment = fragments.emplace_back(net::kL3Offset + burst.fragment_mtu[i]);
+      fragment.resize(fragmenter.Write(number, fragment.data()));
+    }
+    if (fragments.size() <= 1) return;
+    // The test's own code knows the headers that every fragment repeats.
+    const Bytes whole = BytesOf(packet);
+    const bool is_plain = whole[12] == 0x08 ? whole[14] == 0x45 : whole[20] == 6 || whole[20] == 17;
+    if (is_plain)
+      Require(Dissect(Defragmented(fragments)).l4 == Dissect(whole).l4, "fragments are the packet");
+  }
+
   void Check(const core::Burst& burst, uint32_t i) {
     Require(static_cast<size_t>(burst.verdict[i]) < net::kVerdictCount, "one verdict a packet");
     const Bytes out = BytesOf(burst.packet[i]);
     if (burst.verdict[i] == Verdict::kPunted) Require(out == frames_[i], "punted as it came");
+    const bool is_sent =
+        burst.verdict[i] == Verdict::kForwarded || burst.verdict[i] == Verdict::kPunted;
+    Require(!burst.is_reassembled || !is_sent || burst.LeavesInFragments(i),
+            "a slot's packet leaves as copies");
+    if (is_sent && burst.LeavesInFragments(i)) CheckFragments(burst, i);
     if (burst.answered >> i & 1) return CheckAnswer(burst, i);
     if (burst.verdict[i] != Verdict::kForwarded) return;
     last_forwarded_ = out;
@@ -239,6 +298,7 @@ class FuzzBox {
   core::WorkerState& worker_;
   uint64_t active_before_ = worker_.counters.sessions_active();
   std::optional<core::SessionTable> sessions_;
+  std::optional<core::Reassembler> reassembler_;
   std::optional<core::Pipeline> pipeline_;
   uint64_t now_ns_ = 1'000'000'000;
   std::vector<Bytes> frames_;
@@ -249,6 +309,31 @@ void PutFrame(Bytes& stream, uint8_t control, const Bytes& frame) {
   Put8(stream, control);
   Put16(stream, static_cast<uint16_t>(frame.size()));
   Put(stream, frame);
+}
+
+// Datagrams and a SYN in pieces: in order, the other way round, with a gap that a later one fills,
+// with one that overlaps, and with one that never comes.
+std::vector<Bytes> FragmentSeeds(const net::Endpoint& client, const net::Endpoint& vip) {
+  const Bytes datagram = UdpFrame({.source = client, .destination = vip, .payload = Pattern(900)});
+  const Bytes syn = TcpFrame({.source = client,
+                              .destination = vip,
+                              .flags = net::kTcpSyn,
+                              .options = MssOption(1460),
+                              .payload = Pattern(40)});
+  std::vector<Bytes> pieces = Fragments(datagram, {320, 640});
+  std::vector<Bytes> seeds(4);
+  for (const Bytes& piece : pieces) PutFrame(seeds[0], 2, piece);
+  for (const Bytes& piece : Fragments(syn, {24, 48}, 78)) PutFrame(seeds[0], 2, piece);
+  std::swap(pieces[0], pieces[2]);
+  for (const Bytes& piece : pieces) PutFrame(seeds[1], 2 | 4, piece);
+  PutFrame(seeds[2], 2, pieces[0]);
+  PutFrame(seeds[2], 2 | 4, Fragment(datagram, 8, 328, true));
+  for (const Bytes& piece : pieces) PutFrame(seeds[2], 2 | 4, piece);
+  PutFrame(seeds[3], 2 | 4, pieces[1]);
+  PutFrame(seeds[3], 2 | 4 | 8, datagram);
+  PutFrame(seeds[3], 2 | 4 | 8, pieces[0]);
+  PutFrame(seeds[3], 2 | 4 | 32, pieces[2]);
+  return seeds;
 }
 
 }  // namespace
@@ -334,6 +419,7 @@ std::vector<Bytes> PipelineSeeds() {
     PutFrame(error, 2 | 4,
              IcmpFrame(client.address, vip.address, v4 ? 3 : 2, v4 ? 4 : 0, 1400, quoted));
     seeds.push_back(error);
+    for (const Bytes& fragments : FragmentSeeds(client, vip)) seeds.push_back(fragments);
   }
   Bytes mixture;
   for (const Bytes& frame : OrdinaryFrames()) PutFrame(mixture, 2, frame);
