@@ -5,6 +5,7 @@ A test that holds for several of them takes the parameter `mode` from one of the
 """
 
 import dataclasses
+import json
 
 import pytest
 from topology import network, services
@@ -71,10 +72,12 @@ class Mode:
         return backend.ipv4 if self.backend_family == 4 else backend.ipv6
 
     def service(self, name, backends, **settings):
+        """tunnel: further settings of the tunnel, as a dictionary."""
         if self.name == "tunnel":
-            settings["tunnel"] = {
-                "ipip": "{encapsulation: ipip}",
-                "gue": f"{{encapsulation: gue, gue_port: {GUE_PORT}}}"}[self.encapsulation]
+            own = {"encapsulation": self.encapsulation}
+            if self.encapsulation == "gue":
+                own["gue_port"] = GUE_PORT
+            settings["tunnel"] = json.dumps(own | settings.get("tunnel", {}))
         return services.service(name, self.vip, [self.address_of(b) for b in backends],
                                 mode=self.name, **settings)
 

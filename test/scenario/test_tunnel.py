@@ -2,44 +2,25 @@
 """Tunnels: what is on the wire to the backends. (The rest: test_modes.py, test_path_mtu.py.)"""
 
 import contextlib
+import dataclasses
+import ipaddress
 import socket
 
 import traffic
 from capture import Capture
 from modes import TUNNEL, each_of
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
 from topology import network
 from topology.backend import GUE_PORT
 from topology.shell import wait_until
+from tunnels import INNER_PROTOCOL, filter_of, inner_of, outer_of
 
 PORT = 7777
-INNER_PROTOCOL = {4: socket.IPPROTO_IPIP, 6: socket.IPPROTO_IPV6}
 # Expedited forwarding, ECN-capable transport: RFC 6040 has the outer header carry the same.
 TRAFFIC_CLASS = 46 << 2 | 2
 CONNECTIONS = 32
-
-
-def filter_of(mode):
-    if mode.encapsulation == "gue":
-        return f"udp dst port {GUE_PORT}"
-    return f"{'ip' if mode.backend_family == 4 else 'ip6'} proto {INNER_PROTOCOL[mode.family]}"
-
-
-def outer_of(packet, mode):
-    return packet.getlayer(IP if mode.backend_family == 4 else IPv6, 1)
-
-
-def inner_of(packet, mode):
-    """The packet that the client sent, as it was wrapped."""
-    outer = outer_of(packet, mode)
-    payload = bytes(outer.payload)
-    if mode.encapsulation == "gue":
-        payload = bytes(outer[UDP].payload)
-        if payload[0] >> 6 == 0:
-            assert payload[:2] == bytes([0, INNER_PROTOCOL[mode.family]])
-            payload = payload[4:]
-    return (IP if mode.family == 4 else IPv6)(payload)
+# Of no link: whatever comes from there was sent by a tunnel.
+SOURCE_PREFIXES = ["10.0.5.0/24", "fd00:5::/64"]
 
 
 def traffic_class(ip):
@@ -99,6 +80,43 @@ def test_flows_differ_in_the_outer_header(topology, mode):
         headers_of.setdefault(inner_of(packet, mode)[TCP].sport, set()).add(header)
     assert all(len(headers) == 1 for headers in headers_of.values()), "a flow keeps its own"
     assert len(set().union(*headers_of.values())) > 1
+
+
+@each_of(*TUNNEL)
+def test_outer_sources_are_of_the_prefix(topology, mode):
+    """In place of the local addresses, and as many of it as there are flows."""
+    backend = topology.backends[0]
+    mode.apply(topology, [backend], tunnel={"source_prefixes": SOURCE_PREFIXES})
+    with Capture(backend.namespace, "eth0", filter_of(mode)) as capture:
+        for _ in range(CONNECTIONS):
+            traffic.fetch(topology, mode.vip)
+    sources = {outer_of(packet, mode).src for packet in capture.packets()}
+    prefix = next(prefix for prefix in map(ipaddress.ip_network, SOURCE_PREFIXES)
+                  if prefix.version == mode.backend_family)
+    assert len(sources) > CONNECTIONS / 2
+    assert all(ipaddress.ip_address(source) in prefix for source in sources), sources
+
+
+@each_of(*(mode for mode in TUNNEL if mode.encapsulation == "ipip"))
+def test_a_backend_has_its_own_encapsulation(topology, mode):
+    """Two backends of one service: what arrives at each is wrapped its way, and no other."""
+    as_service, own = topology.backends[:2]
+    gue = dataclasses.replace(mode, encapsulation="gue")
+    mode.apply(topology, [as_service, own], scheduler="round_robin",
+               tunnel={"gue_port": GUE_PORT},
+               backend_settings={mode.address_of(own): "encapsulation: gue"})
+    either = f"({filter_of(mode)}) or ({filter_of(gue)})"
+    with Capture(as_service.namespace, "eth0", either) as at_as_service, \
+         Capture(own.namespace, "eth0", either) as at_own:
+        met = [traffic.answering_backend(topology, mode.vip) for _ in range(4)]
+        for capture in (at_as_service, at_own):
+            capture.wait_for(lambda packets: packets)
+    assert met.count(as_service) == met.count(own) == 2
+    for capture, how in ((at_as_service, mode), (at_own, gue)):
+        for packet in capture.packets():
+            assert outer_of(packet, how).haslayer(UDP) == (how is gue)
+            inner = inner_of(packet, how)
+            assert (inner.src, inner.dst) == (mode.client_address, mode.vip)
 
 
 @contextlib.contextmanager
