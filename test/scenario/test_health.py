@@ -34,8 +34,9 @@ def test_backend_goes_and_comes_back_under_load(topology):
         wait_until(lambda: box.active_sessions() > 0, "wrk is at work")
         sick.nginx.stop()
         stopped = time.monotonic()
-        wait_until(lambda: health(box, sick) == "HEALTH_DOWN",
+        wait_until(lambda: not box.is_available("web", sick.ipv4),
                    "the stopped backend is out", OUT_WITHIN_S + 5)
+        assert health(box, sick) == "HEALTH_DOWN"
         assert time.monotonic() - stopped <= OUT_WITHIN_S
         count = traffic.wrk(topology, network.VIP_IPV4, 2000, close=True)
         traffic.assert_no_failed_request(count, 2000)
@@ -55,7 +56,7 @@ def test_no_backend_is_left(topology):
     box = topology.box
     check = services.HTTP_CHECK.replace("http_path: /", "http_path: /, http_expected_status: 404")
     box.apply(traffic.web_state(topology, health_check=check))
-    wait_until(lambda: all(health(box, b) == "HEALTH_DOWN"
+    wait_until(lambda: all(health(box, b) == "HEALTH_DOWN" and not box.is_available("web", b.ipv4)
                            for b in topology.backends), "every backend is down")
     assert "200" in status(box, topology.backends[0])["reason"]
     result = traffic.fetch(topology, network.VIP_IPV4, check=False, limit_s=2)

@@ -92,6 +92,11 @@ class Box:
                 for service in self.ctl_json("service", "list")["services"]
                 for status in service["backends"]}
 
+    def is_available(self, service, address):
+        """Whether the dataplane opens sessions to the backend: what the control plane knows of its
+        health reaches the dataplane a moment later."""
+        return self.backend_statuses()[(service, address)]["counters"]["available"]
+
     def all_backends_up(self):
         return all(status["health"] == "HEALTH_UP" for status in self.backend_statuses().values())
 
