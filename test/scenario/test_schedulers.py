@@ -166,6 +166,11 @@ def next_backend(topology, vip, source):
     return next(b.name for b in topology.backends if address in (b.ipv4, b.ipv6))
 
 
+def remembered_clients(topology):
+    return sum(value for _, value in traffic.metric_samples(topology.box.metrics(),
+                                                            "steelyard_worker_templates_active"))
+
+
 @pytest.mark.parametrize("vip", VIPS)
 def test_a_client_stays_with_its_backend(topology, client_addresses, vip):
     """Round robin spreads clients; a client moves when its backend drains and when it was away."""
@@ -195,3 +200,5 @@ def test_a_client_stays_with_its_backend(topology, client_addresses, vip):
     wait_until(lambda: next_backend(topology, vip, source) == turn(), "the client is forgotten")
     scheduled = turn()
     assert set(answers(topology, vip, 1, source)) == {scheduled}
+    assert remembered_clients(topology) > 0
+    wait_until(lambda: remembered_clients(topology) == 0, "all clients are forgotten")
