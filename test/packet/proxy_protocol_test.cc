@@ -254,6 +254,13 @@ TEST_P(ProxyStream, ResetThatAnswersTheSynAckIsWhereTheHeaderWouldStand) {
   ExpectAt(Send(0, {}, kTcpRst), 0);
 }
 
+TEST_P(ProxyStream, ATextInAResetDoesNotStandInTheHeadersPlace) {
+  Begin();
+  const auto out = Send(0, Pattern(20), kTcpRst);
+  ExpectAt(out, 0);
+  EXPECT_TRUE(out.seen.payload.empty());
+}
+
 TEST_P(ProxyStream, ResetOfAnOpenConnectionIsBehindTheHeader) {
   Open();
   ExpectAt(Send(0, {}, kTcpRst | kTcpAck), H());

@@ -148,7 +148,9 @@ ChecksumDelta ShiftSequencePastHeader(const SessionTable& sessions, FlowRef flow
   // A keep-alive's or a window probe's old byte (RFC 9293 section 3.8.4), or a header of the
   // client's own making.
   if (place < 0) return CutPayload(parsed, packet).Add(shift(stream.header_shift));
-  if (parsed.tcp_flags & net::kTcpRst) return shift(ShiftOfReset(stream, parsed));
+  // A text that a reset may carry (RFC 9293 section 3.5.3) is no part of the stream.
+  if (parsed.tcp_flags & net::kTcpRst)
+    return CutPayload(parsed, packet).Add(shift(ShiftOfReset(stream, parsed)));
   return InsertHeader(sessions, flow, parsed, packet)
       .Add(ShiftUrgentPointer(stream.header_bytes(), parsed, packet))
       .Add(shift(stream.header_shift));
