@@ -56,7 +56,8 @@ def dns_answer(topology, address, port=53):
     """
     result = topology.client.run(["dig", f"@{address}", "-p", port, "+short", "+tries=3",
                                   "+time=1", "TXT", DNS_NAME])
-    return result.stdout.strip().strip('"')
+    answers = [line for line in result.stdout.splitlines() if not line.startswith(";")]
+    return "".join(answers).strip('"')
 
 
 def wrk(topology, address, requests, connections=16, close=False):
