@@ -102,8 +102,19 @@ const BadState kBadStates[] = {
      "services[2].address: 10.0.1.10:80/tcp is already the place of services[0] (web)\n"},
     {"backend twice", [](S s) { Web(s).mutable_backends(1)->set_address("10.0.2.11"); },
      "services[0].backends[1].address: 10.0.2.11:80 is already backends[0] of this service\n"},
-    {"backend of the other family", [](S s) { First(s).set_address("fd00:2::11"); },
+    {"dnat to a backend of the other family",
+     [](S s) {
+       Web(s).set_mode(v1::FORWARDING_MODE_DNAT);
+       First(s).set_address("fd00:2::11");
+     },
      "services[0].backends[0].address: fd00:2::11 is IPv6 and the service's address is IPv4\n"},
+    {"full NAT to a backend of the other family, without a local address of it",
+     [](S s) {
+       Web(s).add_local_addresses("10.0.2.100");
+       First(s).set_address("fd00:2::11");
+     },
+     "services[0].local_addresses: full_nat to IPv6 backends needs a local address of that "
+     "family\n"},
     {"backend is the VIP", [](S s) { First(s).set_address("10.0.1.10"); },
      "services[0].backends[0].address: the service's own address cannot be its backend\n"},
     {"direct to another port",

@@ -72,7 +72,8 @@ bool IsOfTheBox(const Snapshot& snapshot, const net::IpAddress& address) {
 }  // namespace
 
 uint16_t MtuForSender(Family family, uint16_t next_hop_mtu, int added_bytes) {
-  return static_cast<uint16_t>(std::max<int>(next_hop_mtu - added_bytes, net::LeastMtu(family)));
+  return static_cast<uint16_t>(
+      std::clamp<int>(next_hop_mtu - added_bytes, net::LeastMtu(family), UINT16_MAX));
 }
 
 bool MayBeAnswered(const Snapshot& snapshot, const ParsedPacket& parsed, const Packet& packet) {

@@ -30,12 +30,12 @@ ChecksumSum IcmpSum(const ParsedPacket& parsed, const Packet& packet) {
   return net::SumBytes(packet.data + parsed.l4_offset, icmp_bytes, sum);
 }
 
-// The addresses of an IP header, whatever its family; returns the checksum difference.
-ChecksumDelta SetAddresses(Packet& packet, size_t l3_offset, const net::IpAddress& source,
-                           const net::IpAddress& destination) {
-  ChecksumDelta changes;
+// The addresses of an IP header, whatever its family.
+void SetAddresses(Packet& packet, size_t l3_offset, const net::IpAddress& source,
+                  const net::IpAddress& destination) {
   if (source.is_v4()) {
     auto& ip = HeaderAt<net::Ipv4Header>(packet, l3_offset);
+    ChecksumDelta changes;
     changes.Replace(net::IpAddress(ip.source), source);
     changes.Replace(net::IpAddress(ip.destination), destination);
     ip.source = source.v4();
@@ -43,12 +43,9 @@ ChecksumDelta SetAddresses(Packet& packet, size_t l3_offset, const net::IpAddres
     ip.checksum = changes.ApplyTo(ip.checksum);
   } else {
     auto& ip = HeaderAt<net::Ipv6Header>(packet, l3_offset);
-    changes.Replace(net::IpAddress(ip.source), source);
-    changes.Replace(net::IpAddress(ip.destination), destination);
     ip.source = source.v6();
     ip.destination = destination.v6();
   }
-  return changes;
 }
 
 // Takes the sequence number of a client's segment back to what the client sent.
@@ -62,8 +59,8 @@ uint32_t QuotedSequenceDelta(const SessionTable& sessions, FlowRef flow, uint32_
 void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowKey& sent,
                          const ParsedPacket& parsed, Packet& packet) {
   const FlowState& state = sessions.state(flow);
-  ChecksumDelta changes =
-      SetAddresses(packet, parsed.quoted_l3_offset, sent.source.address, sent.destination.address);
+  ChecksumDelta changes(state.address_checksum_delta);
+  SetAddresses(packet, parsed.quoted_l3_offset, sent.source.address, sent.destination.address);
   const size_t quoted_bytes = parsed.l3_end - parsed.quoted_l4_offset;  // 8 at least
   auto& ports = HeaderAt<net::UdpHeader>(packet, parsed.quoted_l4_offset);
   changes.Replace(ports.source_port, sent.source.port);
@@ -87,7 +84,7 @@ void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowK
   if (quoted_bytes >= 18) tcp.checksum = changes.ApplyTo(tcp.checksum);
 }
 
-void ShrinkMtu(uint16_t added_bytes, const ParsedPacket& parsed, Packet& packet) {
+void ShrinkMtu(int added_bytes, const ParsedPacket& parsed, Packet& packet) {
   const uint16_t mtu = MtuTold(parsed, packet);
   if (mtu < net::LeastMtu(parsed.family) + added_bytes) return;
   HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset).mtu =
@@ -121,11 +118,11 @@ bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
   return net::FoldSum(IcmpSum(parsed, packet)) == 0xffff;
 }
 
-void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint16_t added_bytes,
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, int added_bytes,
                         const ParsedPacket& parsed, Packet& packet) {
   const FlowKey rewrite = sessions.Describe(flow).rewrite;
   RestoreQuotedPacket(sessions, flow, rewrite.Reversed(), parsed, packet);
-  ShrinkMtu(added_bytes, parsed, packet);
+  if (!ChangesFamily(sessions.state(flow).flags)) ShrinkMtu(added_bytes, parsed, packet);
   SetAddresses(packet, net::kL3Offset, SenderOf(flow, sessions, parsed, packet),
                rewrite.destination.address);
   auto& icmp = HeaderAt<net::IcmpErrorHeader>(packet, parsed.l4_offset);

@@ -25,8 +25,10 @@ bool VerifyIcmpChecksum(const net::ParsedPacket& parsed, const net::Packet& pack
 // where the flow's does: a router's address is of use to whoever gets it), and the quoted packet
 // back to what its sender sent: addresses, ports, sequence numbers, timestamps, SACK blocks and
 // checksums as far as they are quoted (an option or PROXY header that the box added stays). An MTU
-// in it shrinks by `added_bytes`, what the box adds to packets of that sender.
-void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, uint16_t added_bytes,
+// in it shrinks by `added_bytes`, what the box adds to packets of that sender. Where the flow
+// changes family the error has changed already (core/forward/translate_family.h), and its MTU is
+// right.
+void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, int added_bytes,
                         const net::ParsedPacket& parsed, net::Packet& packet);
 
 }  // namespace steelyard::core

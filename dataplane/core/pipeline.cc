@@ -170,7 +170,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
 }
 
 // To be told, the sender must have forbidden fragments, as every one does in IPv6.
-Verdict Pipeline::RefuseTooBig(const PacketContext& context, uint16_t mtu, uint16_t added_bytes,
+Verdict Pipeline::RefuseTooBig(const PacketContext& context, uint16_t mtu, int added_bytes,
                                Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   if (parsed.family == net::Family::kIpv4 &&
@@ -189,19 +189,20 @@ uint16_t Pipeline::MtuTowards(const PacketContext& context, const NextHop& next_
 bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                     Burst& burst, uint32_t i) const {
   const FlowState& state = sessions_.state(flow);
-  uint32_t bytes = parsed_[i].l3_end - net::kL3Offset;
+  int bytes = parsed_[i].l3_end - net::kL3Offset;
   uint16_t mtu = next_hop.mtu;
-  if (state.flags & (kFlowGrows | kFlowProxyHeaderPending)) [[unlikely]] {
+  if (state.flags & (kFlowResizes | kFlowProxyHeaderPending)) [[unlikely]] {
     const net::Packet& packet = burst.packet[i];
-    const uint16_t added_bytes =
+    const int added_bytes =
         ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed_[i], packet);
-    if (added_bytes > packet.headroom) return false;
+    if (added_bytes > static_cast<int>(packet.headroom)) return false;
     bytes += added_bytes;
     mtu = MtuTowards(context, next_hop, state.backend_slot);
+    if (ChangesFamily(state.flags)) mtu = MtuInOtherFamily(burst, i, mtu);
   }
   if (bytes <= mtu && !burst.is_reassembled) [[likely]]
     return true;
-  if (!MayBeFragmented(burst, i, (state.flags & kFlowGrows) != 0)) return false;
+  if (!MayBeFragmented(burst, i, (state.flags & kFlowResizes) != 0)) return false;
   burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
   return true;
 }

@@ -117,7 +117,7 @@ class Pipeline {
   // can in fragments.
   bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop, Burst& burst,
             uint32_t i) const;
-  net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, uint16_t added_bytes,
+  net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, int added_bytes,
                             Burst& burst, uint32_t i);
   uint16_t MtuTowards(const PacketContext& context, const NextHop& next_hop,
                       BackendSlot backend) const;
@@ -131,6 +131,8 @@ class Pipeline {
 
   void MarkReassembled(const Snapshot& snapshot, Burst& burst) const;
   bool MayBeFragmented(const Burst& burst, uint32_t i, bool is_wrapped) const;
+  // The largest IP packet that may leave, by a link of that MTU, for one that changes family.
+  uint16_t MtuInOtherFamily(const Burst& burst, uint32_t i, uint16_t mtu) const;
   // The largest fragment of the packet that may leave towards a link of that MTU.
   uint16_t FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) const;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "core/forward/translate_family.h"
 #include "core/pipeline.h"
 
 namespace steelyard::core {
@@ -47,6 +48,17 @@ uint16_t Pipeline::FragmentMtu(const Burst& burst, uint32_t i, uint16_t mtu) con
   if (!burst.is_reassembled || parsed_[i].family == net::Family::kIpv4) return mtu;
   // No router behind the box will fragment what an IPv6 sender made so small for the path.
   return std::min(mtu, std::max(burst.largest_fragment[i], net::kLeastIpv6Mtu));
+}
+
+// An IPv4 sender that lets routers fragment is not told of MTUs, and no IPv6 router will fragment
+// for it: it gets what every link carries (RFC 7915 section 4). Fragments of an IPv6 sender do not
+// get larger on the way.
+uint16_t Pipeline::MtuInOtherFamily(const Burst& burst, uint32_t i, uint16_t mtu) const {
+  if (parsed_[i].family == net::Family::kIpv4)
+    return MayBeFragmented(burst, i, false) ? std::min(mtu, net::kLeastIpv6Mtu) : mtu;
+  if (!burst.is_reassembled) return mtu;
+  const int largest = std::max(burst.largest_fragment[i], net::kLeastIpv6Mtu) - kFamilyHeaderBytes;
+  return static_cast<uint16_t>(std::min<int>(mtu, largest));
 }
 
 }  // namespace steelyard::core

@@ -31,7 +31,8 @@ Verdict Pipeline::FinishTunnelError(const PacketContext& context, const net::Pac
                                     const ParsedPacket& parsed, size_t inner_offset) {
   const auto inner = net::QuotedInnerFlow(packet, parsed, inner_offset);
   const FlowRef flow = inner ? sessions_.Find(*inner) : kNoFlow;
-  if (flow == kNoFlow || (sessions_.state(flow).flags & kFlowGrows) == 0 ||
+  constexpr uint8_t kIsTunnel = kFlowOneWay | kFlowResizes;
+  if (flow == kNoFlow || (sessions_.state(flow).flags & kIsTunnel) != kIsTunnel ||
       sessions_.Describe(flow).rewrite.destination.address != parsed.key().destination.address)
     return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
@@ -58,11 +59,14 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, burst, i)) return Verdict::kPacketTooBig;
+  // One that changes family is cut to fit.
+  if (!ChangesFamily(state.flags) && !Fits(context, flow, next_hop, burst, i))
+    return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
   if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
     return Verdict::kTtlExceeded;
-  mode.RewriteIcmpError(context, flow, next_hop, parsed, packet);
+  verdict = mode.RewriteIcmpError(context, flow, next_hop, parsed, packet);
+  if (verdict != Verdict::kForwarded) return verdict;
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;

@@ -61,12 +61,18 @@ enum FlowFlags : uint8_t {
   kFlowProxyHeader = 1 << 3,
   // TCP: the backend has not acknowledged it. UDP: the next datagram gets one.
   kFlowProxyHeaderPending = 1 << 4,
-  // Rewrite makes packets longer: ForwardingMode::AddedBytes says by how much.
-  kFlowGrows = 1 << 5,
+  // Rewrite makes packets longer or shorter: ForwardingMode::AddedBytes says by how much.
+  kFlowResizes = 1 << 5,
   // Packets leave with the TTL that they came with.
   kFlowKeepsTtl = 1 << 6,
   kFlowOneWay = 1 << 7,
 };
+
+// Of a NAT's flow: IPv4 on one side, IPv6 on the other.
+constexpr bool ChangesFamily(uint8_t flags) {
+  constexpr uint8_t kBothIpv4 = kFlowKeyIsIpv4 | kFlowRewriteIsIpv4;
+  return (flags & kFlowOneWay) == 0 && (flags & kBothIpv4) != 0 && (flags & kBothIpv4) != kBothIpv4;
+}
 
 // The part that narrow and wide records share; first in both.
 struct FlowState {

@@ -28,6 +28,7 @@ enum class Verdict : uint8_t {
   kMalformedTcp,
   kMalformedUdp,
   kMalformedIcmp,
+  kIcmpUntranslatable,
   kFragment,
   kFragmentInvalid,
   kFragmentLimit,
@@ -69,6 +70,8 @@ inline constexpr std::array kVerdicts = {
     VerdictInfo{
         Verdict::kMalformedIcmp, "malformed_icmp", true,
         "ICMP header cut short, or an error about a session of ours with a wrong checksum."},
+    VerdictInfo{Verdict::kIcmpUntranslatable, "icmp_untranslatable", true,
+                "ICMP error that has no counterpart in the other side's address family."},
     VerdictInfo{Verdict::kFragment, "fragment", true,
                 "TCP or UDP fragment to one of our addresses, and reassembly is off."},
     VerdictInfo{Verdict::kFragmentInvalid, "fragment_invalid", true,

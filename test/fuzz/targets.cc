@@ -51,6 +51,9 @@ void RequireOffsetsInOrder(const ParsedPacket& parsed, size_t length) {
 // Services whose backends get PROXY headers.
 const net::Endpoint kProxyVip4{kVip4.address, net::Be16(81)};
 const net::Endpoint kProxyVip6{kVip6.address, net::Be16(81)};
+// Services whose backends are of the other family.
+const net::Endpoint kNat46Vip{kVip4.address, net::Be16(82)};
+const net::Endpoint kNat64Vip{kVip6.address, net::Be16(82)};
 
 // A box whose big parts outlive an input; what an input can change is made anew.
 class FuzzBox {
@@ -59,8 +62,8 @@ class FuzzBox {
     std::memset(Memory(), 0, core::SessionTable::RequiredBytes(kCapacity));
     worker_.random.seed(1);
     worker_.icmp_errors = {core::kIcmpErrorsPerSecond, core::kIcmpErrorsAtOnce};
-    std::fill_n(worker_.scheduler_cursors.begin(), 8, 0);
-    for (int slot = 0; slot < 16; ++slot) std::construct_at(&worker_.backends[slot]);
+    std::fill_n(worker_.scheduler_cursors.begin(), 12, 0);
+    for (int slot = 0; slot < 24; ++slot) std::construct_at(&worker_.backends[slot]);
     reassembler_.emplace(ReassemblyMemory(), kReassembly, core::HashSecret());
     worker_.reassembler = &*reassembler_;
     sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
@@ -158,7 +161,8 @@ class FuzzBox {
     snapshot.network = std::make_shared<core::Network>(network, snapshot.ports);
     auto index = std::make_shared<core::ServiceIndex>();
     auto own = std::make_shared<core::AddressSet>();
-    for (const net::Endpoint& address : {kVip4, kVip6, kProxyVip4, kProxyVip6})
+    for (const net::Endpoint& address :
+         {kVip4, kVip6, kProxyVip4, kProxyVip6, kNat46Vip, kNat64Vip})
       for (const net::L4Protocol protocol : {net::L4Protocol::kTcp, net::L4Protocol::kUdp}) {
         const bool v4 = address.address.is_v4();
         auto service = std::make_shared<core::Service>();
@@ -166,15 +170,16 @@ class FuzzBox {
         service->address = address;
         service->protocol = protocol;
         service->mode = &core::FullNat();
-        service->local_addresses = {v4 ? Address("10.0.2.100") : Address("fd00:2::100")};
-        service->client_address = {.carrier = address == kVip4 || address == kVip6
-                                                  ? core::ClientAddressCarrier::kToa
-                                                  : core::ClientAddressCarrier::kProxyV2,
+        const bool to_v4 = v4 != (address == kNat46Vip || address == kNat64Vip);
+        service->local_addresses = {to_v4 ? Address("10.0.2.100") : Address("fd00:2::100")};
+        service->client_address = {.carrier = address == kProxyVip4 || address == kProxyVip6
+                                                  ? core::ClientAddressCarrier::kProxyV2
+                                                  : core::ClientAddressCarrier::kToa,
                                    .toa_on_syn = v4,
                                    .first_datagram_only = v4};
         for (const char* host : {"10.0.2.11", "10.0.2.12"})
           service->backends.push_back(
-              {.endpoint = v4 ? Host(host, 8080) : Host("fd00:2::11", host[8]),
+              {.endpoint = to_v4 ? Host(host, 8080) : Host("fd00:2::11", host[8]),
                .weight = 1,
                .available = true,
                .keeps_sessions = host[8] == '1',
@@ -369,7 +374,12 @@ std::vector<Bytes> PipelineSeeds() {
   std::vector<Bytes> seeds;
   for (const auto& [client, vip] :
        {std::pair(kClient4, kVip4), std::pair(kClient6, kVip6), std::pair(kClient4, kProxyVip4),
-        std::pair(kClient6, kProxyVip6)}) {
+        std::pair(kClient6, kProxyVip6), std::pair(kClient4, kNat46Vip),
+        std::pair(kClient6, kNat64Vip)}) {
+    // What comes back has the backends' family, and gets its addresses by TurnRound.
+    const bool other_family = vip == kNat46Vip || vip == kNat64Vip;
+    const net::Endpoint& answerer = other_family ? (vip == kNat46Vip ? kVip6 : kVip4) : vip;
+    const net::Endpoint& asker = other_family ? (vip == kNat46Vip ? kClient6 : kClient4) : client;
     const Bytes syn = TcpFrame({.source = client,
                                 .destination = vip,
                                 .flags = net::kTcpSyn,
@@ -380,8 +390,8 @@ std::vector<Bytes> PipelineSeeds() {
                                 .options = Concat({Nops(2), TimestampsOption(2, 9)}),
                                 .payload = Pattern(20)});
     const Bytes reply = TcpFrame(
-        {.source = vip,
-         .destination = client,
+        {.source = answerer,
+         .destination = asker,
          .flags = net::kTcpSyn | net::kTcpAck,
          .options = Concat({MssOption(1460), TimestampsOption(9, 1), SackOption({{1, 2}})})});
     const Bytes fin =
@@ -401,7 +411,8 @@ std::vector<Bytes> PipelineSeeds() {
     const Bytes datagram = UdpFrame({.source = client, .destination = vip, .payload = Pattern(9)});
     PutFrame(datagrams, 2, datagram);
     PutFrame(datagrams, 2 | 4 | 32, datagram);
-    PutFrame(datagrams, 2 | 4 | 16, datagram);
+    PutFrame(datagrams, 2 | 4 | 16,
+             UdpFrame({.source = answerer, .destination = asker, .payload = Pattern(9)}));
     PutFrame(datagrams, 2 | 4 | 8, datagram);
     seeds.push_back(datagrams);
     // Too large for the way out; out of time.

@@ -43,8 +43,10 @@ class DirectMode : public ForwardingMode {
     ApplyToTcpChecksum(ClampSyn(context, flow, next_hop, parsed, packet), parsed, packet);
   }
 
-  void RewriteIcmpError(const PacketContext&, FlowRef, const NextHop&, ParsedPacket&,
-                        Packet&) const override {}
+  net::Verdict RewriteIcmpError(const PacketContext&, FlowRef, const NextHop&, ParsedPacket&,
+                                Packet&) const override {
+    return net::Verdict::kForwarded;
+  }
 };
 
 }  // namespace

@@ -62,19 +62,20 @@ class ForwardingMode {
   virtual void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                        net::ParsedPacket& parsed, net::Packet& packet) const = 0;
 
-  // Bytes that Rewrite is going to add to this packet of the flow; asked where a flag says that
-  // there may be any (kFlowGrows, kFlowProxyHeaderPending).
-  virtual uint16_t AddedBytes(const PacketContext& context, FlowRef flow,
-                              const net::ParsedPacket& parsed, const net::Packet& packet) const;
+  // Bytes that Rewrite is going to add to this packet of the flow, or to take away; asked where a
+  // flag says that there may be any (kFlowResizes, kFlowProxyHeaderPending).
+  virtual int AddedBytes(const PacketContext& context, FlowRef flow,
+                         const net::ParsedPacket& parsed, const net::Packet& packet) const;
 
   // The most that Rewrite adds to a packet of the flow, as things stand: an MTU that is told to its
   // sender is that much smaller.
-  virtual uint16_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const;
+  virtual int MostAddedBytes(const SessionTable& sessions, FlowRef flow) const;
 
   // An ICMP error about a packet of the flow's other direction travels on with the flow. NAT modes
-  // translate it and what it quotes.
-  virtual void RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
-                                net::ParsedPacket& parsed, net::Packet& packet) const;
+  // translate it and what it quotes. kForwarded, or why it does not.
+  virtual net::Verdict RewriteIcmpError(const PacketContext& context, FlowRef flow,
+                                        const NextHop& next_hop, net::ParsedPacket& parsed,
+                                        net::Packet& packet) const;
 
   // Of one-way modes: the same for a packet that goes to the backend without a session. The bytes
   // that it adds are those of every packet to that backend.

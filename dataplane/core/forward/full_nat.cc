@@ -14,6 +14,8 @@
 #include "core/forward/proxy_protocol.h"
 #include "core/forward/tcp_adjust.h"
 #include "core/forward/translate.h"
+#include "core/forward/translate_family.h"
+#include "core/icmp_error.h"
 
 namespace steelyard::core {
 namespace {
@@ -101,12 +103,33 @@ uint8_t ClientAddressBytes(const SessionTable& sessions, FlowRef flow) {
   return flags & kFlowClientAddressPending ? ClientAddress::ToaBytes(family) : uint8_t{0};
 }
 
+// Both sides' families, by FlowFlags.
+Family KeyFamily(uint8_t flags) {
+  return flags & kFlowKeyIsIpv4 ? Family::kIpv4 : Family::kIpv6;
+}
+Family RewriteFamily(uint8_t flags) {
+  return flags & kFlowRewriteIsIpv4 ? Family::kIpv4 : Family::kIpv6;
+}
+
+uint16_t MaxSegment(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                    uint16_t reserved_bytes = 0) {
+  const uint8_t flags = context.sessions.state(flow).flags;
+  return MaxSegmentBytes(context, next_hop, KeyFamily(flags), RewriteFamily(flags), reserved_bytes);
+}
+
+void ChangeFamilyOf(const PacketContext& context, FlowRef flow, ParsedPacket& parsed,
+                    Packet& packet) {
+  const net::FlowKey rewrite = context.sessions.Describe(flow).rewrite;
+  ChangeFamily(rewrite.source.address, rewrite.destination.address,
+               context.worker.ip_identification++, parsed, packet);
+}
+
 ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                                ParsedPacket& parsed, Packet& packet) {
   const FlowState& state = context.sessions.state(flow);
   ChecksumDelta changes;
   if (parsed.tcp_flags & net::kTcpSyn) {
-    changes.Add(ClampMss(MaxSegmentBytes(context, next_hop, parsed), parsed, packet));
+    changes.Add(ClampMss(MaxSegment(context, flow, next_hop), parsed, packet));
     if (state.flags & kFlowProxyHeader) changes.Add(CutFastOpen(parsed, packet));
   }
   if (state.flags & kFlowProxyHeaderPending) [[unlikely]]
@@ -129,8 +152,7 @@ ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, cons
   ChecksumDelta changes;
   if (parsed.tcp_flags & net::kTcpSyn) {
     const uint8_t reserved_bytes = ClientAddressBytes(context.sessions, OtherDirection(flow));
-    changes.Add(
-        ClampMss(MaxSegmentBytes(context, next_hop, parsed, reserved_bytes), parsed, packet));
+    changes.Add(ClampMss(MaxSegment(context, flow, next_hop, reserved_bytes), parsed, packet));
   }
   const bool near_header = (state.flags & kFlowProxyHeaderPending) ||
                            (parsed.sack_offset != 0 && (state.flags & kFlowProxyHeader));
@@ -151,8 +173,6 @@ class FullNatMode : public ForwardingMode {
   std::string_view name() const override { return "full_nat"; }
 
   net::Status Check(const Service& service, const Backend& backend) const override {
-    if (backend.endpoint.address.family() != service.address.address.family())
-      return net::Error{"full NAT needs backends of the service's address family"};
     if (service.local_addresses.of(backend.endpoint.address.family()).empty())
       return net::Error{"full NAT needs a local address of the backend's family"};
     return net::Ok{};
@@ -169,6 +189,9 @@ class FullNatMode : public ForwardingMode {
     const SessionId session = context.sessions.Insert(
         {client_flow, backend_flow}, {backend_flow.Reversed(), client_flow.Reversed()});
     if (session == kNoSession) return net::Verdict::kSessionTableFull;
+    if (client_flow.is_v4() != backend_flow.is_v4())
+      for (const Direction direction : {Direction::kForward, Direction::kReverse})
+        context.sessions.state(RefOf(session, direction)).flags |= kFlowResizes;
     if (service.protocol == net::L4Protocol::kTcp) {
       SetClocks(context, session, backend_flow, packet, parsed);
       if (service.client_address.carrier == ClientAddressCarrier::kToa)
@@ -183,6 +206,8 @@ class FullNatMode : public ForwardingMode {
 
   void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                ParsedPacket& parsed, Packet& packet) const override {
+    if (context.sessions.state(flow).flags & kFlowResizes) [[unlikely]]
+      ChangeFamilyOf(context, flow, parsed, packet);
     ChecksumDelta changes;
     if (parsed.protocol() == net::L4Protocol::kTcp)
       changes = DirectionOf(flow) == Direction::kForward
@@ -194,14 +219,34 @@ class FullNatMode : public ForwardingMode {
     TranslatePacket(context.sessions, flow, parsed, packet, changes);
   }
 
-  uint16_t AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,
-                      const Packet& packet) const override {
-    if ((context.sessions.state(flow).flags & kFlowProxyHeaderPending) == 0) return 0;
-    return ProxyHeaderBytesOn(context.sessions, flow, parsed, packet);
+  int AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,
+                 const Packet& packet) const override {
+    const uint8_t flags = context.sessions.state(flow).flags;
+    int bytes = ChangesFamily(flags) ? FamilyChangeBytes(parsed) : 0;
+    if (flags & kFlowProxyHeaderPending)
+      bytes += ProxyHeaderBytesOn(context.sessions, flow, parsed, packet);
+    return bytes;
   }
 
-  uint16_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
-    return ClientAddressBytes(sessions, flow);
+  int MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
+    const int client_address_bytes = ClientAddressBytes(sessions, flow);
+    const uint8_t flags = sessions.state(flow).flags;
+    if (!ChangesFamily(flags)) return client_address_bytes;
+    return client_address_bytes +
+           (KeyFamily(flags) == Family::kIpv4 ? kFamilyHeaderBytes : -kFamilyHeaderBytes);
+  }
+
+  net::Verdict RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+                                ParsedPacket& parsed, Packet& packet) const override {
+    const int added_bytes = MostAddedBytes(context.sessions, OtherDirection(flow));
+    if (ChangesFamily(context.sessions.state(flow).flags)) {
+      const net::Verdict verdict =
+          ChangeIcmpErrorFamily({.added_bytes = added_bytes, .next_hop_mtu = next_hop.mtu},
+                                context.worker.ip_identification++, parsed, packet);
+      if (verdict != net::Verdict::kForwarded) return verdict;
+    }
+    TranslateIcmpError(context.sessions, flow, added_bytes, parsed, packet);
+    return net::Verdict::kForwarded;
   }
 };
 

@@ -8,12 +8,13 @@
 namespace steelyard::core {
 
 uint16_t MaxSegmentBytes(const PacketContext& context, const NextHop& next_hop,
-                         const net::ParsedPacket& parsed, uint16_t added_bytes) {
-  const uint16_t mtu = std::min(context.snapshot.ports[context.in_port].mtu, next_hop.mtu);
-  const size_t headers =
-      sizeof(net::TcpHeader) +
-      (parsed.family == net::Family::kIpv4 ? sizeof(net::Ipv4Header) : sizeof(net::Ipv6Header));
-  return static_cast<uint16_t>(mtu - headers - added_bytes);
+                         net::Family in_family, net::Family out_family, uint16_t added_bytes) {
+  const auto ip_payload = [](uint16_t mtu, net::Family family) {
+    return mtu - (family == net::Family::kIpv4 ? sizeof(net::Ipv4Header) : sizeof(net::Ipv6Header));
+  };
+  const size_t bytes = std::min(ip_payload(context.snapshot.ports[context.in_port].mtu, in_family),
+                                ip_payload(next_hop.mtu, out_family));
+  return static_cast<uint16_t>(bytes - sizeof(net::TcpHeader) - added_bytes);
 }
 
 net::ChecksumDelta ClampSyn(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
@@ -24,7 +25,8 @@ net::ChecksumDelta ClampSyn(const PacketContext& context, FlowRef flow, const Ne
   const Service* service =
       context.snapshot.service(context.sessions.record(SessionOf(flow)).service_slot);
   if (service == nullptr || !service->clamp_mss) return {};
-  return ClampMss(MaxSegmentBytes(context, next_hop, parsed, added_bytes), parsed, packet);
+  return ClampMss(MaxSegmentBytes(context, next_hop, parsed.family, parsed.family, added_bytes),
+                  parsed, packet);
 }
 
 }  // namespace steelyard::core

@@ -11,10 +11,10 @@
 
 namespace steelyard::core {
 
-// Payload bytes of a segment of the packet's family that fits the links on both sides, after
-// `added_bytes` were added to it.
+// Payload bytes of a segment that fits the links on both sides after `added_bytes` were added to
+// it; packets come in as IP of one family and leave as IP of another, or the same.
 uint16_t MaxSegmentBytes(const PacketContext& context, const NextHop& next_hop,
-                         const net::ParsedPacket& parsed, uint16_t added_bytes = 0);
+                         net::Family in_family, net::Family out_family, uint16_t added_bytes = 0);
 
 // Clamps a SYN of a service that asks for it; returns the difference under the TCP checksum.
 net::ChecksumDelta ClampSyn(const PacketContext& context, FlowRef flow, const NextHop& next_hop,

@@ -25,19 +25,21 @@ uint8_t ForwardingMode::index() const {
 
 // --- what modes do unless they say otherwise ---------------------------------------------------
 
-uint16_t ForwardingMode::AddedBytes(const PacketContext&, FlowRef, const net::ParsedPacket&,
-                                    const net::Packet&) const {
+int ForwardingMode::AddedBytes(const PacketContext&, FlowRef, const net::ParsedPacket&,
+                               const net::Packet&) const {
   return 0;
 }
 
-uint16_t ForwardingMode::MostAddedBytes(const SessionTable&, FlowRef) const {
+int ForwardingMode::MostAddedBytes(const SessionTable&, FlowRef) const {
   return 0;
 }
 
-void ForwardingMode::RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop&,
-                                      net::ParsedPacket& parsed, net::Packet& packet) const {
+net::Verdict ForwardingMode::RewriteIcmpError(const PacketContext& context, FlowRef flow,
+                                              const NextHop&, net::ParsedPacket& parsed,
+                                              net::Packet& packet) const {
   TranslateIcmpError(context.sessions, flow, MostAddedBytes(context.sessions, OtherDirection(flow)),
                      parsed, packet);
+  return net::Verdict::kForwarded;
 }
 
 void ForwardingMode::RewriteStateless(const PacketContext&, const Service&, const Backend&,

@@ -43,9 +43,12 @@ void TranslatePacket(const SessionTable& sessions, FlowRef flow, const ParsedPac
     return;
   }
   const WideFlow& record = sessions.wide(flow);
-  auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
-  ip.source = record.new_source;
-  ip.destination = record.new_destination;
+  // Else ChangeFamily has written them.
+  if ((record.state.flags & kFlowRewriteIsIpv4) == 0) [[likely]] {
+    auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
+    ip.source = record.new_source;
+    ip.destination = record.new_destination;
+  }
   TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
               record.new_destination_port,
               l4_changes.Add(ChecksumDelta(record.state.address_checksum_delta)));

@@ -83,24 +83,24 @@ class TunnelMode : public ForwardingMode {
     const SessionId session = context.sessions.Insert(
         {client_flow, outer}, {client_flow.Reversed(), outer.Reversed()}, SessionKind::kOneWay);
     if (session == kNoSession) return net::Verdict::kSessionTableFull;
-    context.sessions.state(RefOf(session, Direction::kForward)).flags |= kFlowGrows;
+    context.sessions.state(RefOf(session, Direction::kForward)).flags |= kFlowResizes;
     return session;
   }
 
   void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                ParsedPacket& parsed, Packet& packet) const override {
-    const uint16_t added_bytes = MostAddedBytes(context.sessions, flow);
+    const auto added_bytes = static_cast<uint16_t>(MostAddedBytes(context.sessions, flow));
     ApplyToTcpChecksum(ClampSyn(context, flow, next_hop, parsed, packet, added_bytes), parsed,
                        packet);
     Wrap(context, flow, parsed, packet);
   }
 
-  uint16_t AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket&,
-                      const Packet&) const override {
+  int AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket&,
+                 const Packet&) const override {
     return MostAddedBytes(context.sessions, flow);
   }
 
-  uint16_t MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
+  int MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
     if (DirectionOf(flow) == Direction::kReverse) return 0;
     const net::FlowKey outer = sessions.Describe(flow).rewrite;
     return EncapsulationBytes(outer.destination.address.family(), IsGue(outer));
@@ -123,9 +123,10 @@ class TunnelMode : public ForwardingMode {
   }
 
   // About a packet that the backend sent to the client: it gets the error whole.
-  void RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop&,
-                        ParsedPacket& parsed, Packet& packet) const override {
+  net::Verdict RewriteIcmpError(const PacketContext& context, FlowRef flow, const NextHop&,
+                                ParsedPacket& parsed, Packet& packet) const override {
     Wrap(context, flow, parsed, packet);
+    return net::Verdict::kForwarded;
   }
 
  private:
