@@ -27,6 +27,8 @@ class Mode:
     encapsulation: str = ""
 
     def __str__(self):
+        if self.family != self.backend_family and self.name != "tunnel":
+            return f"{self.name}-{self.family}to{self.backend_family}"
         if self.name != "tunnel":
             return f"{self.name}-ipv{self.family}"
         return f"tunnel-{self.encapsulation}-{self.family}in{self.backend_family}"
@@ -57,7 +59,8 @@ class Mode:
     def overhead(self):
         """Bytes that the box adds to a packet to the backend."""
         if self.name == "full_nat":
-            return TOA_BYTES[self.family]
+            return (TOA_BYTES[self.family]
+                    + IP_BYTES[self.backend_family] - IP_BYTES[self.family])
         if self.name != "tunnel":
             return 0
         return (IP_BYTES[self.backend_family]
@@ -88,7 +91,8 @@ class Mode:
             self.service("web", backends or topology.backends, **settings)))
 
 
-FULL_NAT = [Mode("full_nat", family, family) for family in (4, 6)]
+NAT64_NAT46 = [Mode("full_nat", 6, 4), Mode("full_nat", 4, 6)]
+FULL_NAT = [Mode("full_nat", family, family) for family in (4, 6)] + NAT64_NAT46
 DNAT = [Mode("dnat", family, family) for family in (4, 6)]
 DIRECT = [Mode("direct", family, family) for family in (4, 6)]
 TUNNEL = [Mode("tunnel", inner, outer, encapsulation)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients of one address family and backends of the other, between kernels. (Path MTUs:
+test_path_mtu.py; DNS: test_modes.py.)"""
+
+import socket
+
+import pytest
+import traffic
+from modes import NAT64_NAT46, each_of
+from servers import iperf_server
+from test_icmp import is_refused
+from test_modes import IPERF_LOST_PERCENT, IPERF_PORT, IPERF_RATE, iperf_report
+from topology import network, services
+from topology.backend import DUAL_STACK_PORT, PROXY_PORT
+from topology.shell import wait_until
+
+REQUESTS = 2000
+CLOSED_PORT = 9999
+BOTH_WAYS = each_of(*NAT64_NAT46)
+ALL_BOXES = pytest.mark.boxes("af_packet", "af_xdp", "one_arm")
+
+LOCAL_ADDRESSES = {4: network.LOCAL_IPV4, 6: network.LOCAL_IPV6}
+
+
+@ALL_BOXES
+@BOTH_WAYS
+def test_every_backend_answers(topology, mode):
+    mode.apply(topology, scheduler="round_robin")
+    asked = [traffic.answering_backend(topology, mode.vip).name
+             for _ in range(2 * len(topology.backends))]
+    assert sorted(asked) == sorted(2 * [backend.name for backend in topology.backends])
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("close", (False, True), ids=("keep-alive", "close"))
+def test_many_requests(topology, mode, close):
+    mode.apply(topology)
+    count = traffic.wrk(topology, mode.vip, REQUESTS, close=close)
+    traffic.assert_no_failed_request(count, REQUESTS)
+
+
+@BOTH_WAYS
+def test_large_download(topology, mode, large_file):
+    path, digest = large_file
+    link = topology.files / "large"
+    if not link.is_symlink():
+        link.symlink_to(path)
+    mode.apply(topology)
+    assert traffic.downloaded_sha256(topology, mode.vip, "/files/large") == digest
+
+
+@BOTH_WAYS
+def test_toa_on_a_dual_stack_listener(topology, mode):
+    """It can show both families, on connections of either."""
+    mode.apply(topology, port=DUAL_STACK_PORT, client_address="{carrier: toa}")
+    topology.attach_toa()
+    shown = mode.client_address if mode.family == 6 else f"::ffff:{mode.client_address}"
+    for _ in topology.backends:
+        assert traffic.logged_client_address(topology, mode.vip, DUAL_STACK_PORT) == shown
+
+
+@BOTH_WAYS
+def test_toa_on_a_listener_of_the_backends_family(topology, mode):
+    """An IPv4 socket has no way to show an IPv6 client, and says whom it really speaks to."""
+    mode.apply(topology, client_address="{carrier: toa}")
+    topology.attach_toa()
+    logged = traffic.logged_client_address(topology, mode.vip)
+    if mode.family == 4:
+        assert logged == f"::ffff:{mode.client_address}"
+    else:
+        assert logged in LOCAL_ADDRESSES[mode.backend_family]
+
+
+@BOTH_WAYS
+def test_proxy_header_tells_the_clients_flow(topology, mode):
+    mode.apply(topology, port=PROXY_PORT, client_address="{carrier: proxy_v2}")
+    words = traffic.fetch(topology, mode.vip, port=PROXY_PORT).stdout.split()
+    assert words[1] == mode.client_address and words[3] == mode.vip, words
+
+
+@BOTH_WAYS
+def test_udp_both_ways(topology, mode):
+    backend = topology.backends[0]
+    topology.prepare_for(mode.name)
+    topology.box.apply(services.state(
+        mode.service("control", [backend], port=IPERF_PORT),
+        mode.service("data", [backend], port=IPERF_PORT, protocol="udp")))
+    command = ["iperf3", "-c", mode.vip, "-p", IPERF_PORT, "-u", "-l", 1200, "-b", IPERF_RATE,
+               "-t", 1, "--json"]
+    with iperf_server(backend, mode.address_of(backend), IPERF_PORT):
+        for direction in ([], ["-R"]):
+            end = iperf_report(topology, command + direction)["end"]["sum"]
+            assert end["packets"] > 1000, end
+            assert end["lost_percent"] <= IPERF_LOST_PERCENT, end
+
+
+@BOTH_WAYS
+def test_closed_udp_port(topology, mode):
+    """The backend's port unreachable, in the client's family, reaches the client's socket."""
+    mode.apply(topology, topology.backends[:1], port=CLOSED_PORT, protocol="udp")
+    family = socket.AF_INET if mode.family == 4 else socket.AF_INET6
+    with topology.client.socket(family, socket.SOCK_DGRAM) as udp:
+        udp.connect((mode.vip, CLOSED_PORT))
+        udp.settimeout(0.2)
+        wait_until(lambda: is_refused(udp), "the client's socket is told", timeout_s=3)
+
+
+@BOTH_WAYS
+def test_session_list_and_lookup(topology, mode):
+    mode.apply(topology)
+    name, port = topology.client.run(
+        ["curl", "-sS", "--globoff", "--fail", "--max-time", "5", "-w", "%{local_port}",
+         traffic.url(mode.vip)]).stdout.split()[::2]
+    backend = next(b for b in topology.backends if b.name == name)
+    client = {"address": mode.client_address, "port": int(port)}
+    session = next(s for s in topology.box.ctl_json("session", "list", "--client",
+                                                    mode.client_address)["sessions"]
+                   if s["client"] == client)
+    assert session["backend"]["address"] == mode.address_of(backend)
+    assert session["local"]["address"] in LOCAL_ADDRESSES[mode.backend_family]
+    host, vip = (f"[{address}]" if mode.family == 6 else address
+                 for address in (mode.client_address, mode.vip))
+    answer = topology.box.ctl_json("lookup", "tcp", f"{host}:{port}", f"{vip}:80")
+    assert answer["backend"]["address"] == mode.address_of(backend)
+    assert answer["session"]["client"] == client
