@@ -8,6 +8,7 @@ import pytest
 import traffic
 from modes import NAT64_NAT46, each_of
 from servers import iperf_server
+from test_fragments import LIMIT_S, SIZES, content
 from test_icmp import is_refused
 from test_modes import IPERF_LOST_PERCENT, IPERF_PORT, IPERF_RATE, iperf_report
 from topology import network, services
@@ -16,6 +17,7 @@ from topology.shell import wait_until
 
 REQUESTS = 2000
 CLOSED_PORT = 9999
+ECHO_PORT = 7000
 BOTH_WAYS = each_of(*NAT64_NAT46)
 ALL_BOXES = pytest.mark.boxes("af_packet", "af_xdp", "one_arm")
 
@@ -92,6 +94,35 @@ def test_udp_both_ways(topology, mode):
             end = iperf_report(topology, command + direction)["end"]["sum"]
             assert end["packets"] > 1000, end
             assert end["lost_percent"] <= IPERF_LOST_PERCENT, end
+
+
+@BOTH_WAYS
+def test_datagrams_of_every_size(topology, mode):
+    """Those that come in fragments leave in fragments of the other family."""
+    backend = topology.backends[0]
+    mode.apply(topology, [backend], port=ECHO_PORT, protocol="udp")
+    inet = {4: socket.AF_INET, 6: socket.AF_INET6}
+    with topology.client.socket(inet[mode.family], socket.SOCK_DGRAM) as client, \
+         backend.namespace.socket(inet[mode.backend_family], socket.SOCK_DGRAM) as server:
+        server.bind((mode.address_of(backend), ECHO_PORT))
+        client.connect((mode.vip, ECHO_PORT))
+        wait_until(lambda: echoed(client, server, b"warm", b"warm", 0.5), "both ways are warm")
+        for size in SIZES:
+            assert echoed(client, server, content(size, "there"), content(size, "back")), size
+
+
+def echoed(client, server, request, answer, limit_s=LIMIT_S):
+    """Whether both arrived. A first packet may be lost while a neighbour resolves."""
+    client.settimeout(limit_s)
+    server.settimeout(limit_s)
+    try:
+        client.send(request)
+        received, sender = server.recvfrom(65535)
+        assert received == request
+        server.sendto(answer, sender)
+        return client.recv(65535) == answer
+    except TimeoutError:
+        return False
 
 
 @BOTH_WAYS
