@@ -14,9 +14,24 @@ Result<net::Be16> ToPort(uint32_t port) {
 
 Result<net::L4Protocol> ToL4Protocol(v1::Protocol protocol) {
   switch (protocol) {
-    case v1::PROTOCOL_TCP: return net::L4Protocol::kTcp;
-    case v1::PROTOCOL_UDP: return net::L4Protocol::kUdp;
-    default: return Error{"protocol must be tcp or udp"};
+    case v1::PROTOCOL_TCP:
+      return net::L4Protocol::kTcp;
+    case v1::PROTOCOL_UDP:
+      return net::L4Protocol::kUdp;
+    default:
+      return Error{"protocol must be tcp or udp"};
+  }
+}
+
+Result<net::L4Protocol> ToL4Protocol(v1::Protocol protocol, net::Family family) {
+  switch (protocol) {
+    case v1::PROTOCOL_ICMP:
+      return family == net::Family::kIpv4 ? net::L4Protocol::kIcmp : net::L4Protocol::kIcmpv6;
+    case v1::PROTOCOL_TCP:
+    case v1::PROTOCOL_UDP:
+      return ToL4Protocol(protocol);
+    default:
+      return Error{"protocol must be icmp, tcp or udp"};
   }
 }
 
@@ -29,7 +44,16 @@ Result<net::Endpoint> ToEndpoint(const std::string& address, uint32_t port) {
 }
 
 v1::Protocol FromL4Protocol(net::L4Protocol protocol) {
-  return protocol == net::L4Protocol::kTcp ? v1::PROTOCOL_TCP : v1::PROTOCOL_UDP;
+  switch (protocol) {
+    case net::L4Protocol::kTcp:
+      return v1::PROTOCOL_TCP;
+    case net::L4Protocol::kUdp:
+      return v1::PROTOCOL_UDP;
+    case net::L4Protocol::kIcmp:
+    case net::L4Protocol::kIcmpv6:
+      return v1::PROTOCOL_ICMP;
+  }
+  return v1::PROTOCOL_UNSPECIFIED;
 }
 
 void FromEndpoint(const net::Endpoint& endpoint, v1::Endpoint& out) {

@@ -22,6 +22,20 @@ TEST(Convert, RefusesPortsOutOfRange) {
   EXPECT_TRUE(ToPort(65535));
 }
 
+TEST(Convert, ProtocolsRoundTripInBothFamilies) {
+  for (const net::Family family : {net::Family::kIpv4, net::Family::kIpv6}) {
+    for (const v1::Protocol protocol : {v1::PROTOCOL_ICMP, v1::PROTOCOL_TCP, v1::PROTOCOL_UDP})
+      EXPECT_EQ(FromL4Protocol(*ToL4Protocol(protocol, family)), protocol);
+    EXPECT_FALSE(ToL4Protocol(v1::PROTOCOL_UNSPECIFIED, family));
+  }
+}
+
+TEST(Convert, IcmpNeedsAFamily) {
+  EXPECT_EQ(*ToL4Protocol(v1::PROTOCOL_ICMP, net::Family::kIpv4), net::L4Protocol::kIcmp);
+  EXPECT_EQ(*ToL4Protocol(v1::PROTOCOL_ICMP, net::Family::kIpv6), net::L4Protocol::kIcmpv6);
+  EXPECT_EQ(ToL4Protocol(v1::PROTOCOL_ICMP).error().message, "protocol must be tcp or udp");
+}
+
 TEST(Convert, RefusesOtherProtocols) {
   EXPECT_FALSE(ToL4Protocol(v1::PROTOCOL_UNSPECIFIED));
   EXPECT_EQ(*ToL4Protocol(v1::PROTOCOL_UDP), net::L4Protocol::kUdp);
