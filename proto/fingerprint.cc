@@ -7,6 +7,16 @@
 #include <string>
 
 namespace steelyard::proto {
+namespace {
+
+// FNV's low bits are weak under addition; spread them (the finalizer of splitmix64).
+uint64_t Mix(uint64_t hash) {
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebULL;
+  return hash ^ (hash >> 31);
+}
+
+}  // namespace
 
 uint64_t Fingerprint(const google::protobuf::MessageLite& message) {
   std::string bytes;
@@ -18,10 +28,11 @@ uint64_t Fingerprint(const google::protobuf::MessageLite& message) {
   }
   uint64_t hash = 0xcbf29ce484222325ULL;
   for (const unsigned char byte : bytes) hash = (hash ^ byte) * 0x100000001b3ULL;
-  // FNV's low bits are weak under addition; spread them (the finalizer of splitmix64).
-  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebULL;
-  return hash ^ (hash >> 31);
+  return Mix(hash);
+}
+
+uint64_t FingerprintAt(const google::protobuf::MessageLite& message, uint64_t position) {
+  return Mix(Fingerprint(message) + position);
 }
 
 }  // namespace steelyard::proto

@@ -18,5 +18,15 @@ TEST(Fingerprint, TellsContentNotIdentity) {
   EXPECT_NE(Fingerprint(a), Fingerprint(b));
 }
 
+TEST(Fingerprint, OfAListTellsItsOrder) {
+  v1::Backend a;
+  a.set_address("192.0.2.1");
+  v1::Backend b;
+  b.set_address("192.0.2.2");
+  EXPECT_EQ(FingerprintAt(a, 1), FingerprintAt(v1::Backend(a), 1));
+  EXPECT_NE(FingerprintAt(a, 0), FingerprintAt(b, 0));
+  EXPECT_NE(FingerprintAt(a, 0) + FingerprintAt(b, 1), FingerprintAt(b, 0) + FingerprintAt(a, 1));
+}
+
 }  // namespace
 }  // namespace steelyard::proto
