@@ -70,7 +70,8 @@ class ApiTest : public testing::Test {
                     [this](const HealthStatus& status) { controller_->OnHealthChange(status); });
     const auto on_box = [] {
       return OnBox{
-          [](const net::IpAddress& address) { return net::ToString(address) == kLocalAddress; }, {}};
+          [](const net::IpAddress& address) { return net::ToString(address) == kLocalAddress; },
+          {}};
     };
     controller_.emplace(Controller::Parts{*store_, *reconciler_, *health_, *queries_, on_box,
                                           [this](const ResolvedServices&) { ++services_told_; }});
@@ -231,6 +232,41 @@ TEST_F(ApiTest, ShowsServicesWithHealthAndCounters) {
   request.clear_name();
   ASSERT_TRUE(Call(&v1::ControlPlane::Stub::ListServices, request, response).ok());
   EXPECT_FALSE(response.services(0).backends(0).has_counters());
+}
+
+TEST_F(ApiTest, ShowsOutboundGatewaysWithCounters) {
+  v1::DesiredState state;
+  v1::OutboundGateway& gateway = *state.add_outbound_gateways();
+  gateway.set_name("office");
+  gateway.add_inside_prefixes("10.0.3.0/24");
+  gateway.add_outside_addresses(kLocalAddress);
+  v1::ApplyStateResponse applied;
+  ASSERT_TRUE(Apply(state, applied).ok());
+  ASSERT_TRUE(applied.pushed()) << applied.DebugString();
+  OnDaemonThread([this] {
+    ASSERT_EQ(dataplane_->outbound_gateways.size(), 1u);
+    EXPECT_EQ(dataplane_->outbound_gateways[0].protocols_size(), 3) << "not resolved";
+  });
+  v1::ListOutboundGatewaysRequest request;
+  v1::ListOutboundGatewaysResponse response;
+  for (const char* name : {"", "office"}) {
+    request.set_name(name);
+    ASSERT_TRUE(Call(&v1::ControlPlane::Stub::ListOutboundGateways, request, response).ok());
+    EXPECT_EQ(response.generation(), 1u);
+    ASSERT_EQ(response.outbound_gateways_size(), 1);
+    EXPECT_EQ(response.outbound_gateways(0).outbound_gateway().name(), "office");
+    EXPECT_TRUE(response.outbound_gateways(0).has_counters());
+  }
+  request.set_name("nobody");
+  EXPECT_EQ(Call(&v1::ControlPlane::Stub::ListOutboundGateways, request, response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::GetStatsResponse stats;
+  ASSERT_TRUE(Call(&v1::ControlPlane::Stub::GetStats, v1::GetStatsRequest{}, stats).ok());
+  EXPECT_EQ(stats.counters().outbound_gateways_size(), 1);
+  LoseDataplane();
+  request.set_name("office");
+  ASSERT_TRUE(Call(&v1::ControlPlane::Stub::ListOutboundGateways, request, response).ok());
+  EXPECT_FALSE(response.outbound_gateways(0).has_counters());
 }
 
 TEST_F(ApiTest, KeepsHistory) {

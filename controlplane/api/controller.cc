@@ -94,7 +94,7 @@ void Controller::TellHealthChecker(const ResolvedServices& services) {
 
 void Controller::AwaitFirstChecks() {
   std::set<BackendKey> disabled;
-  for (const v1::Service& service : *services_)
+  for (const v1::Service& service : services_->services)
     for (const v1::Backend& backend : service.backends())
       if (backend.admin_state() == v1::ADMIN_STATE_DISABLED)
         disabled.insert({service.name(), backend.address(), backend.port()});
@@ -138,9 +138,11 @@ void Controller::Apply(const v1::ApplyRequest& request,
   const size_t changes = applied.changes.size();
   Move(applied.changes, *response.mutable_changes());
   if (applied.outcome == Outcome::kStored && !request.dry_run()) {
-    Log("state accepted", {{"generation", std::to_string(applied.generation)},
-                           {"services", std::to_string(request.state().services_size())},
-                           {"changes", std::to_string(changes)}});
+    Log("state accepted",
+        {{"generation", std::to_string(applied.generation)},
+         {"services", std::to_string(request.state().services_size())},
+         {"outbound_gateways", std::to_string(request.state().outbound_gateways_size())},
+         {"changes", std::to_string(changes)}});
     Adopt();
   }
   if (request.dry_run() || applied.generation == 0) {
@@ -179,7 +181,7 @@ void Controller::ListServices(const v1::ListServicesRequest& request,
   const auto has_name = [&request](const v1::Service& service) {
     return service.name() == request.name();
   };
-  if (!request.name().empty() && std::none_of(services_->begin(), services_->end(), has_name))
+  if (!request.name().empty() && std::ranges::none_of(services_->services, has_name))
     return reply({grpc::StatusCode::NOT_FOUND, "no service is named " + request.name()}, {});
   v1::Request counters;
   counters.mutable_get_counters();
@@ -190,7 +192,7 @@ void Controller::ListServices(const v1::ListServicesRequest& request,
         const bool has_counters = answer != nullptr && answer->has_get_counters();
         v1::ListServicesResponse response;
         response.set_generation(generation);
-        for (const v1::Service& service : *services)
+        for (const v1::Service& service : services->services)
           if (name.empty() || service.name() == name)
             FillService(service, has_counters ? &answer->get_counters() : nullptr,
                         *response.add_services());
@@ -223,6 +225,36 @@ void Controller::FillService(const v1::Service& service, const v1::GetCountersRe
     if (const auto count = counts.find(key); count != counts.end())
       *status.mutable_counters() = *count->second;
   }
+}
+
+void Controller::ListOutboundGateways(const v1::ListOutboundGatewaysRequest& request,
+                                      const Reply<v1::ListOutboundGatewaysResponse>& reply) {
+  const auto has_name = [&request](const v1::OutboundGateway& gateway) {
+    return gateway.name() == request.name();
+  };
+  if (!request.name().empty() && std::ranges::none_of(services_->outbound_gateways, has_name))
+    return reply({grpc::StatusCode::NOT_FOUND, "no outbound gateway is named " + request.name()},
+                 {});
+  v1::Request counters;
+  counters.mutable_get_counters();
+  const uint64_t generation = parts_.store.generation();
+  parts_.queries.Send(std::move(counters), [reply, name = request.name(), services = services_,
+                                            generation](v1::Response* answer) {
+    std::map<std::string, v1::OutboundGatewayCounters> counts;
+    if (answer != nullptr)
+      for (const auto& gateway : answer->get_counters().outbound_gateways())
+        counts[gateway.name()] = gateway;
+    v1::ListOutboundGatewaysResponse response;
+    response.set_generation(generation);
+    for (const v1::OutboundGateway& gateway : services->outbound_gateways) {
+      if (!name.empty() && gateway.name() != name) continue;
+      v1::OutboundGatewayStatus& status = *response.add_outbound_gateways();
+      *status.mutable_outbound_gateway() = gateway;
+      if (const auto count = counts.find(gateway.name()); count != counts.end())
+        *status.mutable_counters() = count->second;
+    }
+    reply(grpc::Status::OK, response);
+  });
 }
 
 void Controller::ListSessions(const v1::ListSessionsRequest& request, const SessionsReply& reply) {

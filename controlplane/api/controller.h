@@ -55,6 +55,9 @@ class Controller {
   void GetState(const v1::GetStateRequest& request, const Reply<v1::GetStateResponse>& reply);
   void ListServices(const v1::ListServicesRequest& request,
                     const Reply<v1::ListServicesResponse>& reply);
+  // In their order.
+  void ListOutboundGateways(const v1::ListOutboundGatewaysRequest& request,
+                            const Reply<v1::ListOutboundGatewaysResponse>& reply);
   // Replies for each part, all but the last with `more` true.
   using SessionsReply =
       std::function<void(const grpc::Status&, const v1::ListSessionsResponse&, bool more)>;

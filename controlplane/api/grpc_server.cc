@@ -88,6 +88,11 @@ class Service final : public v1::ControlPlane::Service {
                             v1::ListServicesResponse* response) override {
     return Call(&Controller::ListServices, *context, *request, *response);
   }
+  grpc::Status ListOutboundGateways(grpc::ServerContext* context,
+                                    const v1::ListOutboundGatewaysRequest* request,
+                                    v1::ListOutboundGatewaysResponse* response) override {
+    return Call(&Controller::ListOutboundGateways, *context, *request, *response);
+  }
   grpc::Status GetStats(grpc::ServerContext* context, const v1::GetStatsRequest* request,
                         v1::GetStatsResponse* response) override {
     return Call(&Controller::GetStats, *context, *request, *response);

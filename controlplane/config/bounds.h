@@ -49,6 +49,15 @@ inline constexpr uint64_t kDefaultTcpClosingMs = 60'000;
 inline constexpr uint64_t kDefaultTcpTimeWaitMs = 5'000;
 inline constexpr uint64_t kDefaultTcpClosedMs = 1'000;
 inline constexpr uint64_t kDefaultUdpMs = 30'000;
+// Of outbound gateways, which hosts of every kind stand behind: the least that RFCs let NATs have,
+// where they let them choose.
+inline constexpr uint64_t kDefaultGatewayTcpEstablishedMs =
+    7'440'000;  // RFC 5382, REQ-5: 2 h 4 min
+// Every other state of TCP. RFC 5382, REQ-5, and after RST too: RFC 7857, section 2.2.
+inline constexpr uint64_t kDefaultGatewayTcpTransitoryMs = 240'000;
+inline constexpr uint64_t kDefaultGatewayUdpMs =
+    300'000;  // RFC 4787, REQ-5: recommended; floor 2 min
+inline constexpr uint64_t kDefaultGatewayIcmpMs = 60'000;  // RFC 5508, REQ-2
 inline constexpr uint64_t kDefaultPersistenceTimeoutMs = 300'000;
 inline constexpr uint64_t kDefaultHealthIntervalMs = 2'000;
 inline constexpr uint64_t kDefaultHealthTimeoutMs = 1'000;

@@ -37,6 +37,7 @@ const FieldTable<v1::Timeouts> kTimeouts = {
     {"tcp_time_wait", kOptional, IdleTimeout(&v1::Timeouts::set_tcp_time_wait_ms)},
     {"tcp_closed", kOptional, IdleTimeout(&v1::Timeouts::set_tcp_closed_ms)},
     {"udp", kOptional, IdleTimeout(&v1::Timeouts::set_udp_ms)},
+    {"icmp", kOptional, IdleTimeout(&v1::Timeouts::set_icmp_ms)},
 };
 
 const FieldTable<v1::Persistence> kPersistence = {
@@ -87,10 +88,23 @@ const FieldTable<v1::Service> kService = {
     {"backends", kRequired, NestedList(&v1::Service::mutable_backends, kBackend)},
 };
 
+const FieldTable<v1::OutboundGateway> kOutboundGateway = {
+    {"name", kRequired, Text(&v1::OutboundGateway::mutable_name)},
+    {"inside_prefixes", kRequired, TextList(&v1::OutboundGateway::mutable_inside_prefixes)},
+    {"outside_addresses", kRequired, TextList(&v1::OutboundGateway::mutable_outside_addresses)},
+    {"destinations", kOptional, TextList(&v1::OutboundGateway::mutable_destinations)},
+    {"protocols", kOptional, EnumList(&v1::OutboundGateway::add_protocols)},
+    {"udp_mapping", kOptional, Enum(&v1::OutboundGateway::set_udp_mapping)},
+    {"timeouts", kOptional, Nested(&v1::OutboundGateway::mutable_timeouts, kTimeouts)},
+    {"max_sessions", kOptional, Number(&v1::OutboundGateway::set_max_sessions, kMaxSessionsRange)},
+};
+
 // `services` is required so that a truncated file is not taken for "no services": that is `[]`.
 const FieldTable<v1::DesiredState> kDesiredState = {
     {"local_addresses", kOptional, TextList(&v1::DesiredState::mutable_local_addresses)},
     {"services", kRequired, NestedList(&v1::DesiredState::mutable_services, kService)},
+    {"outbound_gateways", kOptional,
+     NestedList(&v1::DesiredState::mutable_outbound_gateways, kOutboundGateway)},
 };
 
 // The value at `path`, or one that it is part of or made of, could not be read.

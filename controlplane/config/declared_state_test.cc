@@ -40,6 +40,15 @@ services:
     client_address: {carrier: proxy_v2, proxy_v2_udp: first}
     backends:
       - {address: 10.0.2.11, port: 53}
+outbound_gateways:
+  - name: office
+    inside_prefixes: [10.0.3.0/24, "fd00:3::/64"]
+    outside_addresses: [10.0.1.53, "fd00:1::53"]
+    destinations: [198.51.100.0/24]
+    protocols: [tcp, icmp]
+    udp_mapping: endpoint_independent
+    timeouts: {tcp_established: 124m, icmp: 90s}
+    max_sessions: 1000
 )";
 
 // What belongs to another mode than the one above.
@@ -123,6 +132,11 @@ TEST(DeclaredState, ValuesArriveAsWritten) {
   EXPECT_EQ(web.max_sessions(), 4'294'967'295u);
   EXPECT_EQ(web.persistence().timeout_ms(), 600'000u);
   EXPECT_EQ(web.persistence().ipv6_prefix_length(), 56u);
+  const v1::OutboundGateway& office = state.outbound_gateways(0);
+  EXPECT_EQ(office.inside_prefixes(1), "fd00:3::/64");
+  EXPECT_EQ(office.protocols(1), v1::PROTOCOL_ICMP);
+  EXPECT_EQ(office.udp_mapping(), v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT);
+  EXPECT_EQ(office.timeouts().icmp_ms(), 90'000u);
 }
 
 TEST(DeclaredState, NoWeightIsNotWeightZero) {
@@ -143,7 +157,8 @@ TEST(DeclaredState, UnknownKeyNamesTheNearestOne) {
   EXPECT_EQ(Faults(WithLine("more", "shceduler: maglev")),
             "f:6:5: services[0].shceduler: unknown key, did you mean \"scheduler\"?\n");
   EXPECT_EQ(Faults("services: []\nxyzzy: 1\n"),
-            "f:2:1: xyzzy: unknown key, the known ones are local_addresses, services\n");
+            "f:2:1: xyzzy: unknown key, the known ones are local_addresses, services, "
+            "outbound_gateways\n");
 }
 
 TEST(DeclaredState, PortOutOfRange) {
@@ -193,6 +208,12 @@ TEST(DeclaredState, MissingRequiredKeys) {
   EXPECT_EQ(Faults("local_addresses: []\n"), "f:1:1: services: this key is required\n");
 }
 
+TEST(DeclaredState, AGatewayNeedsBothItsSides) {
+  EXPECT_EQ(Faults("services: []\noutbound_gateways: [{name: office}]\n"),
+            "f:2:21: outbound_gateways[0].inside_prefixes: this key is required\n"
+            "f:2:21: outbound_gateways[0].outside_addresses: this key is required\n");
+}
+
 TEST(DeclaredState, BadDurations) {
   EXPECT_EQ(Faults(WithLine("more", "timeouts: {udp: 30}")),
             "f:6:21: services[0].timeouts.udp: \"30\" is not a duration such as 500ms, 2s, 5m or "
@@ -205,7 +226,7 @@ TEST(DeclaredState, BadDurations) {
 
 TEST(DeclaredState, BadWordsListTheGoodOnes) {
   EXPECT_EQ(Faults(WithLine("protocol", "protocol: sctp")),
-            "f:5:15: services[0].protocol: \"sctp\" is not one of tcp, udp\n");
+            "f:5:15: services[0].protocol: \"sctp\" is not one of icmp, tcp, udp\n");
   EXPECT_EQ(Faults(WithLine("more", "scheduler: rr")),
             "f:6:16: services[0].scheduler: \"rr\" is not one of weighted_round_robin, "
             "weighted_least_connections, maglev, round_robin, least_connections, source_hash\n");
@@ -248,7 +269,7 @@ TEST(DeclaredState, TextOfTheTerminalIsHarmless) {
   EXPECT_EQ(Faults(WithLine("address", "address: \"\\e[2J\"")),
             "f:3:14: services[0].address: holds a character that is not printable ASCII\n");
   EXPECT_EQ(Faults(WithLine("protocol", "protocol: \"\\e\\n\"")),
-            "f:5:15: services[0].protocol: \"??\" is not one of tcp, udp\n");
+            "f:5:15: services[0].protocol: \"??\" is not one of icmp, tcp, udp\n");
 }
 
 TEST(DeclaredState, AnchorsSaveTyping) {
@@ -276,7 +297,7 @@ TEST(DeclaredState, AllFaultsAtOnceAndInOrder) {
   EXPECT_EQ(FormatFaults("f", declared.faults),
             "f:1:19: local_addresses[0]: 10.0.2.100 is not an address of this box\n"
             "f:5:11: services[0].port: 70000 is not within 1 to 65535\n"
-            "f:6:15: services[0].protocol: \"sctp\" is not one of tcp, udp\n"
+            "f:6:15: services[0].protocol: \"sctp\" is not one of icmp, tcp, udp\n"
             "f:7:5: services[0].backnds: unknown key, did you mean \"backends\"?\n"
             "f:8:26: services[0].backends[0].address: 'nonsense' is not an IPv4 or IPv6 address\n"
             "f:9:12: services[1].name: \"web\" is already the name of services[0]\n");

@@ -22,6 +22,10 @@ void Canonicalize(std::string& address) {
   if (const auto parsed = net::ParseIpAddress(address)) address = net::ToString(*parsed);
 }
 
+void CanonicalizePrefix(std::string& prefix) {
+  if (const auto parsed = net::ParsePrefix(prefix)) prefix = net::ToString(*parsed);
+}
+
 void ResolveClientAddress(const v1::Service& service, v1::ClientAddress& message) {
   using M = v1::ClientAddress;
   const bool carried = RulesOf(service.mode()).carries_client_address();
@@ -42,6 +46,20 @@ void ResolveTimeouts(v1::Timeouts& message) {
   Default(message, &M::tcp_time_wait_ms, &M::set_tcp_time_wait_ms, kDefaultTcpTimeWaitMs);
   Default(message, &M::tcp_closed_ms, &M::set_tcp_closed_ms, kDefaultTcpClosedMs);
   Default(message, &M::udp_ms, &M::set_udp_ms, kDefaultUdpMs);
+}
+
+void ResolveGatewayTimeouts(v1::Timeouts& message) {
+  using M = v1::Timeouts;
+  constexpr uint64_t kTransitoryMs = kDefaultGatewayTcpTransitoryMs;
+  Default(message, &M::tcp_syn_sent_ms, &M::set_tcp_syn_sent_ms, kTransitoryMs);
+  Default(message, &M::tcp_syn_received_ms, &M::set_tcp_syn_received_ms, kTransitoryMs);
+  Default(message, &M::tcp_established_ms, &M::set_tcp_established_ms,
+          kDefaultGatewayTcpEstablishedMs);
+  Default(message, &M::tcp_closing_ms, &M::set_tcp_closing_ms, kTransitoryMs);
+  Default(message, &M::tcp_time_wait_ms, &M::set_tcp_time_wait_ms, kTransitoryMs);
+  Default(message, &M::tcp_closed_ms, &M::set_tcp_closed_ms, kTransitoryMs);
+  Default(message, &M::udp_ms, &M::set_udp_ms, kDefaultGatewayUdpMs);
+  Default(message, &M::icmp_ms, &M::set_icmp_ms, kDefaultGatewayIcmpMs);
 }
 
 void ResolvePersistence(v1::Persistence& message) {
@@ -99,11 +117,28 @@ v1::Service ResolveService(const v1::DesiredState& state, const v1::Service& ser
   return resolved;
 }
 
-std::vector<v1::Service> ResolveServices(const v1::DesiredState& state) {
-  std::vector<v1::Service> resolved;
-  resolved.reserve(static_cast<size_t>(state.services_size()));
+v1::OutboundGateway ResolveOutboundGateway(const v1::OutboundGateway& gateway) {
+  using M = v1::OutboundGateway;
+  v1::OutboundGateway resolved = gateway;
+  for (std::string& prefix : *resolved.mutable_inside_prefixes()) CanonicalizePrefix(prefix);
+  for (std::string& address : *resolved.mutable_outside_addresses()) Canonicalize(address);
+  for (std::string& prefix : *resolved.mutable_destinations()) CanonicalizePrefix(prefix);
+  if (resolved.protocols().empty())
+    for (const v1::Protocol protocol : {v1::PROTOCOL_ICMP, v1::PROTOCOL_TCP, v1::PROTOCOL_UDP})
+      resolved.add_protocols(protocol);
+  Default(resolved, &M::udp_mapping, &M::set_udp_mapping,
+          M::UDP_MAPPING_ADDRESS_AND_PORT_DEPENDENT);
+  ResolveGatewayTimeouts(*resolved.mutable_timeouts());
+  return resolved;
+}
+
+ResolvedServices ResolveServices(const v1::DesiredState& state) {
+  ResolvedServices resolved;
+  resolved.services.reserve(static_cast<size_t>(state.services_size()));
   for (const v1::Service& service : state.services())
-    resolved.push_back(ResolveService(state, service));
+    resolved.services.push_back(ResolveService(state, service));
+  for (const v1::OutboundGateway& gateway : state.outbound_gateways())
+    resolved.outbound_gateways.push_back(ResolveOutboundGateway(gateway));
   return resolved;
 }
 

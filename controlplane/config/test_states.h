@@ -27,6 +27,10 @@ inline v1::DesiredState GoodState() {
       backend.set_port(80);
     }
   }
+  v1::OutboundGateway& gateway = *state.add_outbound_gateways();
+  gateway.set_name("office");
+  for (const char* prefix : {"10.0.3.0/24", "fd00:3::/64"}) gateway.add_inside_prefixes(prefix);
+  for (const char* address : {"10.0.1.53", "fd00:1::53"}) gateway.add_outside_addresses(address);
   return state;
 }
 
@@ -38,6 +42,9 @@ class RandomStates {
     v1::DesiredState state;
     for (uint32_t i = Below(3); i > 0; --i) state.add_local_addresses(Address(100 + i));
     for (uint32_t i = 1 + Below(4); i > 0; --i) FillService(i, *state.add_services());
+    const uint32_t first = Below(2);
+    for (uint32_t i = Below(3); i > 0; --i)
+      FillOutboundGateway((first + i) % 2, *state.add_outbound_gateways());
     return state;
   }
 
@@ -82,6 +89,17 @@ class RandomStates {
     if (Chance()) check.set_port(8080);
     if (Chance()) check.set_http_path("/a \"quoted\" \\ path: #1, [2]");
     if (Chance()) check.set_http_host("null");
+  }
+
+  void FillOutboundGateway(uint32_t number, v1::OutboundGateway& gateway) {
+    gateway.set_name("g" + std::to_string(number));
+    gateway.add_inside_prefixes("10.0.3.0/24");
+    gateway.add_outside_addresses("192.0.2." + std::to_string(1 + number));
+    if (Chance()) gateway.add_destinations("198.51.100.0/24");
+    if (Chance()) gateway.add_protocols(v1::PROTOCOL_UDP);
+    if (Chance()) gateway.set_udp_mapping(v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT);
+    if (Chance()) gateway.mutable_timeouts()->set_icmp_ms(1000 * (1 + Below(3)));
+    if (Chance()) gateway.set_max_sessions(Below(3));
   }
 
   void FillBackend(uint32_t number, v1::Backend& backend) {

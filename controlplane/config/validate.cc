@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "controlplane/config/bounds.h"
 #include "controlplane/config/mode_rules.h"
@@ -21,6 +23,9 @@ namespace {
 // MD5 signature, authentication, multipath and fast open (IANA's TCP option kinds; the first eight
 // are below kToaKindRange, but for timestamps).
 constexpr std::array<uint32_t, 5> kKindsOfTcp = {8, 19, 29, 30, 34};
+
+const std::string kOfGateways = "belongs to outbound gateways";
+const std::string kTwice = " stands in this list twice";
 
 std::string Item(const std::string& list, int index) {
   return list + '[' + std::to_string(index) + ']';
@@ -48,6 +53,8 @@ class Validator {
     CheckLocalAddresses("local_addresses", state_.local_addresses());
     for (int i = 0; i < state_.services_size(); ++i) CheckService(i);
     for (int i = 0; i < state_.services_size(); ++i) CheckVipIsNoLocalAddress(i);
+    // After all that an outside address must not be is known.
+    for (int i = 0; i < state_.outbound_gateways_size(); ++i) CheckOutboundGateway(i);
     return std::move(violations_);
   }
 
@@ -64,8 +71,8 @@ class Validator {
     const std::string path = Item("services", index);
     const v1::Service& service = state_.services(index);
     const v1::Service resolved = ResolveService(state_, service);
-    CheckName(path, index);
-    CheckEnum(path + ".protocol", service.protocol());
+    CheckName(path, service.name(), "a service");
+    CheckServiceProtocol(path + ".protocol", service.protocol());
     CheckEnum(path + ".mode", resolved.mode());
     CheckEnum(path + ".scheduler", resolved.scheduler());
     CheckVip(path, index);
@@ -76,21 +83,24 @@ class Validator {
     CheckNewSessionRate(path + ".max_new_sessions_per_second", resolved);
     CheckClientAddress(path + ".client_address", service, resolved);
     CheckTimeouts(path + ".timeouts", resolved.timeouts());
+    if (resolved.timeouts().icmp_ms() != 0) Add(path + ".timeouts.icmp", kOfGateways);
     if (service.has_persistence()) CheckPersistence(path + ".persistence", resolved.persistence());
     if (service.has_health_check())
       CheckHealthCheck(path + ".health_check", resolved.health_check());
   }
 
-  void CheckName(const std::string& path, int index) {
-    const std::string& name = state_.services(index).name();
-    if (name.empty()) return Add(path + ".name", "a service needs a name");
+  void CheckName(const std::string& path, const std::string& name, const std::string& owner) {
+    if (name.empty()) return Add(path + ".name", owner + " needs a name");
     if (name.size() > kMaxNameLength || !std::all_of(name.begin(), name.end(), IsNameCharacter))
       return Add(path + ".name", "a name is at most " + std::to_string(kMaxNameLength) +
                                      " letters, digits, dots, underscores and dashes");
-    const auto [first, added] = names_.emplace(name, index);
-    if (!added)
-      Add(path + ".name",
-          '"' + name + "\" is already the name of " + Item("services", first->second));
+    const auto [first, added] = names_.emplace(name, path);
+    if (!added) Add(path + ".name", '"' + name + "\" is already the name of " + first->second);
+  }
+
+  void CheckServiceProtocol(const std::string& path, v1::Protocol protocol) {
+    if (protocol == v1::PROTOCOL_ICMP) return Add(path, "icmp " + kOfGateways);
+    CheckEnum(path, protocol);
   }
 
   template <typename Word>
@@ -140,6 +150,7 @@ class Validator {
   void CheckVip(const std::string& path, int index) {
     const v1::Service& service = state_.services(index);
     const auto vip = CheckEndpoint(path, service.address(), service.port());
+    if (vip) vip_addresses_.insert(vip->address);
     if (!vip || service.protocol() == v1::PROTOCOL_UNSPECIFIED) return;
     const auto [first, added] = vips_.emplace(std::tuple(*vip, service.protocol()), index);
     if (added) return;
@@ -154,11 +165,20 @@ class Validator {
       const auto address = CheckHost(Item(path, i), texts[i]);
       if (!address) continue;
       local_addresses_.insert(*address);
-      if (!seen.insert(*address).second)
-        Add(Item(path, i), texts[i] + " stands in this list twice");
-      else if (on_box_.has_address && !on_box_.has_address(*address))
-        Add(Item(path, i), texts[i] + " is not an address of this box");
+      CheckListedAddress(Item(path, i), texts[i], *address, seen);
     }
+  }
+
+  // Once in its list, and on the box. False: it is said why not.
+  bool CheckListedAddress(const std::string& path, const std::string& text,
+                          const net::IpAddress& address, std::set<net::IpAddress>& seen) {
+    if (!seen.insert(address).second)
+      Add(path, text + kTwice);
+    else if (on_box_.has_address && !on_box_.has_address(address))
+      Add(path, text + " is not an address of this box");
+    else
+      return true;
+    return false;
   }
 
   // After every list of local addresses has been read.
@@ -303,9 +323,12 @@ class Validator {
   void CheckTimeouts(const std::string& path, const v1::Timeouts& timeouts) {
     const auto& type = *v1::Timeouts::descriptor();
     const auto& reflection = *v1::Timeouts::GetReflection();
-    for (int i = 0; i < type.field_count(); ++i)
-      CheckDuration(path + '.' + FieldWord(*type.field(i)),
-                    reflection.GetUInt64(timeouts, type.field(i)), kIdleTimeoutRangeMs);
+    for (int i = 0; i < type.field_count(); ++i) {
+      const uint64_t timeout_ms = reflection.GetUInt64(timeouts, type.field(i));
+      // After resolution only what a service does not have is 0.
+      if (timeout_ms != 0)
+        CheckDuration(path + '.' + FieldWord(*type.field(i)), timeout_ms, kIdleTimeoutRangeMs);
+    }
   }
 
   void CheckPersistence(const std::string& path, const v1::Persistence& persistence) {
@@ -358,12 +381,116 @@ class Validator {
     if (check.http_expected_status() != 0) Add(path + ".http_expected_status", message);
   }
 
+  void CheckOutboundGateway(int index) {
+    const std::string path = Item("outbound_gateways", index);
+    const v1::OutboundGateway& gateway = state_.outbound_gateways(index);
+    const v1::OutboundGateway resolved = ResolveOutboundGateway(gateway);
+    CheckName(path, gateway.name(), "an outbound gateway");
+    if (gateway.inside_prefixes().empty())
+      Add(path + ".inside_prefixes", "an outbound gateway needs an inside prefix");
+    if (gateway.outside_addresses().empty())
+      Add(path + ".outside_addresses", "an outbound gateway needs an outside address");
+    const auto inside = CheckPrefixes(path + ".inside_prefixes", gateway.inside_prefixes());
+    const auto outside = CheckOutsideAddresses(path, index, inside);
+    const auto destinations = CheckPrefixes(path + ".destinations", gateway.destinations());
+    // What could not be read may be of the family that would be missed.
+    if (std::ssize(inside) == gateway.inside_prefixes_size() &&
+        std::ssize(outside) == gateway.outside_addresses_size())
+      CheckGatewayFamilies(path, inside, outside, destinations);
+    CheckProtocols(path + ".protocols", gateway);
+    CheckEnum(path + ".udp_mapping", resolved.udp_mapping());
+    CheckTimeouts(path + ".timeouts", resolved.timeouts());
+  }
+
+  // What could be read of a list, each with its place there.
+  template <typename Value>
+  using Placed = std::vector<std::pair<int, Value>>;
+
+  Placed<net::Prefix> CheckPrefixes(const std::string& path, const Addresses& texts) {
+    Placed<net::Prefix> prefixes;
+    std::set<net::Prefix> seen;
+    for (int i = 0; i < texts.size(); ++i) {
+      const net::Result<net::Prefix> prefix = net::ParsePrefix(texts[i]);
+      if (!prefix) {
+        Add(Item(path, i), prefix.error().message);
+        continue;
+      }
+      if (!seen.insert(*prefix).second) Add(Item(path, i), texts[i] + kTwice);
+      prefixes.emplace_back(i, *prefix);
+    }
+    return prefixes;
+  }
+
+  Placed<net::IpAddress> CheckOutsideAddresses(const std::string& gateway_path, int gateway_index,
+                                               const Placed<net::Prefix>& inside) {
+    const Addresses& texts = state_.outbound_gateways(gateway_index).outside_addresses();
+    Placed<net::IpAddress> addresses;
+    std::set<net::IpAddress> seen;
+    for (int i = 0; i < texts.size(); ++i) {
+      const std::string path = Item(gateway_path + ".outside_addresses", i);
+      const std::optional<net::IpAddress> address = CheckHost(path, texts[i]);
+      if (!address) continue;
+      addresses.emplace_back(i, *address);
+      if (!CheckListedAddress(path, texts[i], *address, seen)) continue;
+      CheckOutsideIsNothingElse(path, texts[i], *address, gateway_index);
+      for (const auto& [place, prefix] : inside)
+        if (prefix.Contains(*address))
+          Add(path, texts[i] + " is in the inside prefix " + net::ToString(prefix));
+    }
+    return addresses;
+  }
+
+  void CheckOutsideIsNothingElse(const std::string& path, const std::string& text,
+                                 const net::IpAddress& address, int gateway_index) {
+    if (vip_addresses_.contains(address)) Add(path, text + " is the address of a service too");
+    if (local_addresses_.contains(address)) Add(path, text + " is a local address too");
+    const auto [first, added] = outside_addresses_.emplace(address, gateway_index);
+    if (!added)
+      Add(path, text + " is already an outside address of " +
+                    Item("outbound_gateways", first->second) + " (" +
+                    state_.outbound_gateways(first->second).name() + ')');
+  }
+
+  // Translation stays within a family.
+  void CheckGatewayFamilies(const std::string& path, const Placed<net::Prefix>& inside,
+                            const Placed<net::IpAddress>& outside,
+                            const Placed<net::Prefix>& destinations) {
+    std::set<net::Family> inside_families, outside_families;
+    for (const auto& [place, prefix] : inside) inside_families.insert(prefix.address.family());
+    for (const auto& [place, address] : outside) outside_families.insert(address.family());
+    if (inside.empty() || outside.empty()) return;
+    for (const net::Family family : inside_families)
+      if (!outside_families.contains(family))
+        Add(path + ".outside_addresses", std::string(FamilyName(family)) +
+                                             " inside prefixes need an outside address of that " +
+                                             "family");
+    const auto check = [&](const std::string& where, const std::string& text, net::Family family) {
+      if (!inside_families.contains(family))
+        Add(where, text + " is " + std::string(FamilyName(family)) + ", and no inside prefix is");
+    };
+    for (const auto& [place, address] : outside)
+      check(Item(path + ".outside_addresses", place), net::ToString(address), address.family());
+    for (const auto& [place, prefix] : destinations)
+      check(Item(path + ".destinations", place), net::ToString(prefix), prefix.address.family());
+  }
+
+  void CheckProtocols(const std::string& path, const v1::OutboundGateway& gateway) {
+    std::set<int> seen;
+    for (int i = 0; i < gateway.protocols_size(); ++i) {
+      CheckEnum(Item(path, i), gateway.protocols(i));
+      if (!seen.insert(gateway.protocols(i)).second)
+        Add(Item(path, i), WordOf(gateway.protocols(i)) + kTwice);
+    }
+  }
+
   const v1::DesiredState& state_;
   const OnBox& on_box_;
   std::vector<v1::Violation> violations_;
-  std::map<std::string_view, int> names_;
+  std::map<std::string_view, std::string> names_;  // and the paths of those who have them
   std::map<std::tuple<net::Endpoint, v1::Protocol>, int> vips_;
+  std::set<net::IpAddress> vip_addresses_;
   std::set<net::IpAddress> local_addresses_;
+  std::map<net::IpAddress, int> outside_addresses_;
 };
 
 }  // namespace

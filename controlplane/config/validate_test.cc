@@ -53,6 +53,17 @@ v1::ClientAddress& Client(S state) {
   return *Web(state).mutable_client_address();
 }
 
+v1::OutboundGateway& Office(S state) {
+  return *state.mutable_outbound_gateways(0);
+}
+v1::OutboundGateway& AddGateway(S state, const char* outside) {
+  v1::OutboundGateway& gateway = *state.add_outbound_gateways();
+  gateway.set_name("guests");
+  gateway.add_inside_prefixes("10.0.4.0/24");
+  gateway.add_outside_addresses(outside);
+  return gateway;
+}
+
 const std::string kName =
     "services[0].name: a name is at most 63 letters, digits, dots, underscores and dashes\n";
 const std::string kHttpOnly = "belongs to type http\n";
@@ -77,9 +88,9 @@ const BadState kBadStates[] = {
     {"port 70000", [](S s) { First(s).set_port(70000); },
      "services[0].backends[0].port: 70000 is not within 1 to 65535\n"},
     {"protocol missing", [](S s) { Web(s).clear_protocol(); },
-     "services[0].protocol: must be one of tcp, udp\n"},
+     "services[0].protocol: must be one of icmp, tcp, udp\n"},
     {"unknown protocol", [](S s) { Web(s).set_protocol(static_cast<v1::Protocol>(132)); },
-     "services[0].protocol: 132 is not one of tcp, udp\n"},
+     "services[0].protocol: 132 is not one of icmp, tcp, udp\n"},
     {"unknown mode", [](S s) { Web(s).set_mode(static_cast<v1::ForwardingMode>(99)); },
      "services[0].mode: 99 is not one of full_nat, dnat, tunnel, direct\n"},
     {"unknown scheduler", [](S s) { Web(s).set_scheduler(static_cast<v1::Scheduler>(9)); },
@@ -282,6 +293,98 @@ const BadState kBadStates[] = {
      },
      "services[0].health_check.http_path: " + kHttpOnly + "services[0].health_check.http_host: " +
          kHttpOnly + "services[0].health_check.http_expected_status: " + kHttpOnly},
+    {"service of icmp", [](S s) { Web(s).set_protocol(v1::PROTOCOL_ICMP); },
+     "services[0].protocol: icmp belongs to outbound gateways\n"},
+    {"service with a timeout of icmp", [](S s) { Web(s).mutable_timeouts()->set_icmp_ms(60'000); },
+     "services[0].timeouts.icmp: belongs to outbound gateways\n"},
+    {"gateway's name missing", [](S s) { Office(s).clear_name(); },
+     "outbound_gateways[0].name: an outbound gateway needs a name\n"},
+    {"gateway's name with a space", [](S s) { Office(s).set_name("a b"); },
+     "outbound_gateways[0].name: a name is at most 63 letters, digits, dots, underscores and "
+     "dashes\n"},
+    {"gateway has a service's name", [](S s) { Office(s).set_name("web"); },
+     "outbound_gateways[0].name: \"web\" is already the name of services[0]\n"},
+    {"gateway's name twice", [](S s) { AddGateway(s, "10.0.1.54").set_name("office"); },
+     "outbound_gateways[1].name: \"office\" is already the name of outbound_gateways[0]\n"},
+    {"gateway without either side",
+     [](S s) {
+       Office(s).clear_inside_prefixes();
+       Office(s).clear_outside_addresses();
+     },
+     "outbound_gateways[0].inside_prefixes: an outbound gateway needs an inside prefix\n"
+     "outbound_gateways[0].outside_addresses: an outbound gateway needs an outside address\n"},
+    {"inside prefixes of no form and twice",
+     [](S s) {
+       Office(s).add_inside_prefixes("10.0.3.1/24");
+       Office(s).add_inside_prefixes("FD00:3:0::/64");
+     },
+     "outbound_gateways[0].inside_prefixes[2]: '10.0.3.1/24' is not a prefix: bits behind its "
+     "length are set\n"
+     "outbound_gateways[0].inside_prefixes[3]: FD00:3:0::/64 stands in this list twice\n"},
+    {"destinations of no form and twice",
+     [](S s) {
+       for (const char* prefix : {"198.51.100.0/24", "everywhere", "198.51.100.0/24"})
+         Office(s).add_destinations(prefix);
+     },
+     "outbound_gateways[0].destinations[1]: 'everywhere' is not an IPv4 or IPv6 address\n"
+     "outbound_gateways[0].destinations[2]: 198.51.100.0/24 stands in this list twice\n"},
+    {"outside addresses of no host and twice",
+     [](S s) {
+       Office(s).add_outside_addresses("224.0.0.1");
+       Office(s).add_outside_addresses("fd00:1:0::53");
+     },
+     "outbound_gateways[0].outside_addresses[2]: 224.0.0.1 is not a unicast address of a host\n"
+     "outbound_gateways[0].outside_addresses[3]: fd00:1:0::53 stands in this list twice\n"},
+    {"outside address is a VIP", [](S s) { Office(s).add_outside_addresses("10.0.1.10"); },
+     "outbound_gateways[0].outside_addresses[2]: 10.0.1.10 is the address of a service too\n"},
+    {"outside address is a local address of the box",
+     [](S s) { Office(s).add_outside_addresses("10.0.2.100"); },
+     "outbound_gateways[0].outside_addresses[2]: 10.0.2.100 is a local address too\n"},
+    {"outside address is a local address of a service",
+     [](S s) {
+       Web(s).add_local_addresses("10.0.2.101");
+       Office(s).add_outside_addresses("10.0.2.101");
+     },
+     "outbound_gateways[0].outside_addresses[2]: 10.0.2.101 is a local address too\n"},
+    {"outside address of two gateways", [](S s) { AddGateway(s, "10.0.1.53"); },
+     "outbound_gateways[1].outside_addresses[0]: 10.0.1.53 is already an outside address of "
+     "outbound_gateways[0] (office)\n"},
+    {"outside address is inside", [](S s) { Office(s).add_outside_addresses("10.0.3.7"); },
+     "outbound_gateways[0].outside_addresses[2]: 10.0.3.7 is in the inside prefix 10.0.3.0/24\n"},
+    {"inside prefix without an outside address of its family",
+     [](S s) { Office(s).mutable_outside_addresses()->RemoveLast(); },
+     "outbound_gateways[0].outside_addresses: IPv6 inside prefixes need an outside address of that "
+     "family\n"},
+    {"outside address and destination without an inside prefix of their family",
+     [](S s) {
+       Office(s).mutable_inside_prefixes()->RemoveLast();
+       Office(s).add_destinations("2001:db8::/32");
+     },
+     "outbound_gateways[0].outside_addresses[1]: fd00:1::53 is IPv6, and no inside prefix is\n"
+     "outbound_gateways[0].destinations[0]: 2001:db8::/32 is IPv6, and no inside prefix is\n"},
+    {"inside prefix that may be of the family of an outside address",
+     [](S s) { *Office(s).mutable_inside_prefixes()->rbegin() = "fd00:3::/640"; },
+     "outbound_gateways[0].inside_prefixes[1]: 'fd00:3::/640' is not a prefix: its length is out "
+     "of range\n"},
+    {"protocols unspecified, unknown and twice",
+     [](S s) {
+       for (const int protocol : {6, 0, 132, 6})
+         Office(s).add_protocols(static_cast<v1::Protocol>(protocol));
+     },
+     "outbound_gateways[0].protocols[1]: must be one of icmp, tcp, udp\n"
+     "outbound_gateways[0].protocols[2]: 132 is not one of icmp, tcp, udp\n"
+     "outbound_gateways[0].protocols[3]: tcp stands in this list twice\n"},
+    {"unknown mapping",
+     [](S s) { Office(s).set_udp_mapping(static_cast<v1::OutboundGateway::UdpMapping>(3)); },
+     "outbound_gateways[0].udp_mapping: 3 is not one of address_and_port_dependent, "
+     "endpoint_independent\n"},
+    {"gateway's timeouts out of range",
+     [](S s) {
+       Office(s).mutable_timeouts()->set_icmp_ms(999);
+       Office(s).mutable_timeouts()->set_tcp_established_ms(86'400'001);
+     },
+     "outbound_gateways[0].timeouts.tcp_established: 86400001ms is not within 1s to 24h\n"
+     "outbound_gateways[0].timeouts.icmp: 999ms is not within 1s to 24h\n"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Validate, Bad, testing::ValuesIn(kBadStates));
@@ -313,10 +416,29 @@ TEST(Validate, LocalAddressesMustBeOnTheBox) {
   v1::DesiredState state = GoodState();
   state.mutable_services(0)->add_local_addresses("10.0.2.101");
   const net::IpAddress there = *net::ParseIpAddress("10.0.2.100");
+  state.clear_outbound_gateways();
   const OnBox on_box{[&](const net::IpAddress& address) { return address == there; }, {}};
   EXPECT_EQ(Text(Validate(state, on_box)),
             "local_addresses[1]: fd00:2::100 is not an address of this box\n"
             "services[0].local_addresses[0]: 10.0.2.101 is not an address of this box\n");
+}
+
+TEST(Validate, OutsideAddressesMustBeOnTheBox) {
+  v1::DesiredState state;
+  *state.add_outbound_gateways() = GoodState().outbound_gateways(0);
+  const net::IpAddress there = *net::ParseIpAddress("10.0.1.53");
+  const OnBox on_box{[&](const net::IpAddress& address) { return address == there; }, {}};
+  EXPECT_EQ(Text(Validate(state, on_box)),
+            "outbound_gateways[0].outside_addresses[1]: fd00:1::53 is not an address of this "
+            "box\n");
+}
+
+TEST(Validate, GatewaysMayForgetEarlierThanRfcsWant) {
+  v1::DesiredState state = GoodState();
+  v1::Timeouts& timeouts = *state.mutable_outbound_gateways(0)->mutable_timeouts();
+  timeouts.set_tcp_established_ms(1'000);
+  timeouts.set_icmp_ms(1'000);
+  EXPECT_EQ(Text(Validate(state)), "");
 }
 
 TEST(Validate, DirectBackendsMustBeConnected) {

@@ -25,6 +25,7 @@ TEST(Words, EveryEnumeratorIsFoundByItsWord) {
   ExpectEveryWordFindsItsValue(*v1::HealthCheck::Type_descriptor());
   ExpectEveryWordFindsItsValue(*v1::ClientAddress::Carrier_descriptor());
   ExpectEveryWordFindsItsValue(*v1::ClientAddress::ProxyV2Udp_descriptor());
+  ExpectEveryWordFindsItsValue(*v1::OutboundGateway::UdpMapping_descriptor());
 }
 
 TEST(Words, EnumeratorsLoseTheirPrefix) {

@@ -138,6 +138,17 @@ ReadValue<Message> Enum(void (Message::*set)(Word)) {
   };
 }
 
+template <typename Message, typename Word>
+ReadValue<Message> EnumList(void (Message::*add)(Word)) {
+  return [add](const YamlValue& value, Message& message) {
+    // An item that cannot be read keeps its place: paths count the items of the file.
+    value.ForEachItem([&](const YamlValue& item) {
+      (message.*
+       add)(static_cast<Word>(item.Enum(*google::protobuf::GetEnumDescriptor<Word>()).value_or(0)));
+    });
+  };
+}
+
 template <typename Message>
 ReadValue<Message> TextList(google::protobuf::RepeatedPtrField<std::string>* (Message::*field)()) {
   return [field](const YamlValue& value, Message& message) {

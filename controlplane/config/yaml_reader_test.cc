@@ -62,6 +62,22 @@ TEST(YamlReader, AHugeKeyIsCut) {
   EXPECT_LT(Read("{address: x, ? " + std::string(1'000'000, 'k') + " : 7}").faults.size(), 500u);
 }
 
+TEST(YamlReader, AListOfWordsKeepsThePlacesOfThoseItDoesNotKnow) {
+  const FieldTable<v1::OutboundGateway> table = {
+      {"protocols", kRequired, EnumList(&v1::OutboundGateway::add_protocols)}};
+  Reading reading;
+  v1::OutboundGateway gateway;
+  const YamlDocument document("{protocols: [udp, sctp, tcp]}", reading.faults);
+  ASSERT_NE(document.root(), nullptr);
+  ReadMessage(YamlValue(document, reading), table, gateway);
+  EXPECT_EQ(FormatFaults("f", reading.faults),
+            "f:1:19: protocols[1]: \"sctp\" is not one of icmp, tcp, udp\n");
+  ASSERT_EQ(gateway.protocols_size(), 3);
+  EXPECT_EQ(gateway.protocols(0), v1::PROTOCOL_UDP);
+  EXPECT_EQ(gateway.protocols(1), v1::PROTOCOL_UNSPECIFIED);
+  EXPECT_EQ(gateway.protocols(2), v1::PROTOCOL_TCP);
+}
+
 TEST(YamlReader, FilesAreReadWhole) {
   EXPECT_EQ(ReadFile("/nonexistent").error().message, "No such file or directory");
   EXPECT_TRUE(ReadFile("/proc/self/status"));

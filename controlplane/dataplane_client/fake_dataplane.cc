@@ -129,7 +129,10 @@ void FakeDataplane::FillStatus(v1::GetStatusResponse& status) const {
   status.set_version("fake");
   status.set_instance(instance);
   status.set_generation(generation);
-  status.set_services_fingerprint(Sum(services));
+  uint64_t services_fingerprint = Sum(services);
+  for (size_t i = 0; i < outbound_gateways.size(); ++i)
+    services_fingerprint += proto::FingerprintAt(outbound_gateways[i], i);
+  status.set_services_fingerprint(services_fingerprint);
   status.set_health_fingerprint(Sum(health));
   status.set_network_fingerprint(Sum(routes) + Sum(neighbours) + Sum(addresses));
   for (const v1::Port& port : ports) *status.add_ports() = port;
@@ -146,6 +149,8 @@ void FakeDataplane::FillCounters(v1::GetCountersResponse& counters) const {
       backend_out->set_port(backend.port());
     }
   }
+  for (const v1::OutboundGateway& gateway : outbound_gateways)
+    counters.add_outbound_gateways()->set_name(gateway.name());
 }
 
 void FakeDataplane::Apply(const v1::ApplyServicesRequest& request, v1::Response& response) {
@@ -156,6 +161,7 @@ void FakeDataplane::Apply(const v1::ApplyServicesRequest& request, v1::Response&
   if (request.replace()) services.clear();
   for (const std::string& name : request.removed()) services.erase(name);
   for (const v1::Service& service : request.services()) services[service.name()] = service;
+  outbound_gateways = {request.outbound_gateways().begin(), request.outbound_gateways().end()};
   generation = request.generation();
   response.mutable_apply()->set_generation(generation);
 }

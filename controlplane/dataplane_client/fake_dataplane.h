@@ -30,6 +30,7 @@ class FakeDataplane {
   uint64_t instance = 1;
   uint64_t generation = 0;
   std::map<std::string, v1::Service> services;
+  std::vector<v1::OutboundGateway> outbound_gateways;
   std::map<std::string, v1::BackendHealth> health;  // by "service address port"
   std::map<std::string, v1::Route> routes;
   std::map<std::string, v1::Neighbour> neighbours;  // by "port address"

@@ -33,7 +33,7 @@ void NetworkSync::Start() {
 void NetworkSync::SetServices(const ResolvedServices& services) {
   std::set<net::IpAddress> vips;
   std::set<net::IpAddress> backends;
-  for (const v1::Service& service : services) {
+  for (const v1::Service& service : services.services) {
     if (const auto vip = net::ParseIpAddress(service.address())) vips.insert(*vip);
     for (const v1::Backend& backend : service.backends())
       if (const auto address = net::ParseIpAddress(backend.address())) backends.insert(*address);

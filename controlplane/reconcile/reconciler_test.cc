@@ -15,13 +15,19 @@ using namespace std::chrono_literals;
 
 std::shared_ptr<const ResolvedServices> Services(
     const std::vector<std::pair<std::string, uint32_t>>& names_and_ports) {
-  ResolvedServices services;
+  ResolvedServices resolved;
   for (const auto& [name, port] : names_and_ports) {
-    v1::Service& service = services.emplace_back();
+    v1::Service& service = resolved.services.emplace_back();
     service.set_name(name);
     service.set_port(port);
   }
-  return std::make_shared<const ResolvedServices>(std::move(services));
+  return std::make_shared<const ResolvedServices>(std::move(resolved));
+}
+
+std::shared_ptr<const ResolvedServices> Gateways(const std::vector<std::string>& names) {
+  ResolvedServices resolved = *Services({{"web", 80}, {"dns", 53}});
+  for (const std::string& name : names) resolved.outbound_gateways.emplace_back().set_name(name);
+  return std::make_shared<const ResolvedServices>(std::move(resolved));
 }
 
 v1::BackendHealth Health(const std::string& service, v1::Health state) {
@@ -163,6 +169,34 @@ TEST_F(ReconcilerTest, PushesOnlyWhatChanged) {
   ASSERT_TRUE(RunUntil([&] { return dataplane_->applies.size() == 3; }));
   EXPECT_EQ(dataplane_->health.begin()->second.health(), v1::HEALTH_DOWN);
   EXPECT_FALSE(dataplane_->applies[2].apply_health().replace());
+}
+
+TEST_F(ReconcilerTest, PushesGatewaysWhoseOrderAloneChanged) {
+  BringUp();
+  uint64_t generation = 1;
+  for (const std::vector<std::string>& names :
+       {std::vector<std::string>{"office", "guests"}, {"guests", "office"}, {"guests"}}) {
+    reconciler_->SetServices(++generation, Gateways(names));
+    ASSERT_TRUE(RunUntil([&] { return reconciler_->HasServices(generation); }));
+    const v1::ApplyServicesRequest& push = dataplane_->applies.back().apply_services();
+    EXPECT_FALSE(push.replace());
+    EXPECT_EQ(push.services_size(), 0);
+    ASSERT_EQ(dataplane_->outbound_gateways.size(), names.size());
+    for (size_t i = 0; i < names.size(); ++i)
+      EXPECT_EQ(dataplane_->outbound_gateways[i].name(), names[i]);
+  }
+  EXPECT_EQ(dataplane_->applies.size(), 3u);
+  RunFor(120ms);
+  EXPECT_EQ(reconciler_->resyncs_total(), 0u);
+}
+
+TEST_F(ReconcilerTest, RepairsTheOrderOfGateways) {
+  BringUp();
+  reconciler_->SetServices(2, Gateways({"office", "guests"}));
+  ASSERT_TRUE(RunUntil([&] { return reconciler_->HasServices(2); }));
+  std::swap(dataplane_->outbound_gateways[0], dataplane_->outbound_gateways[1]);
+  ASSERT_TRUE(RunUntil([&] { return dataplane_->outbound_gateways[0].name() == "office"; }));
+  EXPECT_EQ(reconciler_->resyncs_total(), 1u);
 }
 
 TEST_F(ReconcilerTest, AnEmptyStateEmptiesTheDataplane) {

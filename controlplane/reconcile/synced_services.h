@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The services as they are wanted and as the dataplane is believed to have them, each with its
-// generation. The counterpart of SyncedSet for the one kind that has generations and whose changes
-// come as whole states. One thread.
+// The services and outbound gateways as they are wanted and as the dataplane is believed to have
+// them, each with its generation. The counterpart of SyncedSet for the one kind that has
+// generations and whose changes come as whole states. One thread.
 #pragma once
 
 #include <cstdint>

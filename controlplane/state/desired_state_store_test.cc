@@ -82,7 +82,7 @@ TEST_F(Store, WantingNothingIsAStateToo) {
 
 TEST_F(Store, TellsWhatChanged) {
   const auto store = Open();
-  EXPECT_EQ(store->Apply(WithWeight(1), 0).changes.size(), 4u);
+  EXPECT_EQ(store->Apply(WithWeight(1), 0).changes.size(), 5u);
   const auto applied = store->Apply(WithWeight(2), 0);
   ASSERT_EQ(applied.changes.size(), 1u);
   EXPECT_EQ(applied.changes[0].path(), "services[web].backends[10.0.2.11:80].weight");

@@ -5,7 +5,9 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "controlplane/config/words.h"
 #include "controlplane/config/yaml_text.h"
@@ -59,6 +61,14 @@ class Differ {
     }
   }
 
+  void Scalars(const std::string& path, const std::string& before, const std::string& after) {
+    if (before == after) return;
+    Add(before.empty()  ? v1::Change::KIND_ADDED
+        : after.empty() ? v1::Change::KIND_REMOVED
+                        : v1::Change::KIND_CHANGED,
+        path, before, after);
+  }
+
  private:
   void Add(v1::Change::Kind kind, const std::string& path, std::string before, std::string after) {
     v1::Change& change = changes_.emplace_back();
@@ -66,14 +76,6 @@ class Differ {
     change.set_path(path);
     change.set_before(std::move(before));
     change.set_after(std::move(after));
-  }
-
-  void Scalars(const std::string& path, const std::string& before, const std::string& after) {
-    if (before == after) return;
-    Add(before.empty()  ? v1::Change::KIND_ADDED
-        : after.empty() ? v1::Change::KIND_REMOVED
-                        : v1::Change::KIND_CHANGED,
-        path, before, after);
   }
 
   void Parts(const std::string& path, const FieldDescriptor& field, const Message& before,
@@ -154,11 +156,22 @@ class Differ {
   std::vector<v1::Change> changes_;
 };
 
+// The names of the outbound gateways that the other state has too.
+std::string CommonGateways(const v1::DesiredState& state, const v1::DesiredState& other) {
+  std::set<std::string_view> known;
+  for (const v1::OutboundGateway& gateway : other.outbound_gateways()) known.insert(gateway.name());
+  std::string names;
+  for (const v1::OutboundGateway& gateway : state.outbound_gateways())
+    if (known.contains(gateway.name())) names += (names.empty() ? "" : ", ") + gateway.name();
+  return names;
+}
+
 }  // namespace
 
 std::vector<v1::Change> Diff(const v1::DesiredState& before, const v1::DesiredState& after) {
   Differ differ;
   differ.Messages("", before, after);
+  differ.Scalars("outbound_gateways", CommonGateways(before, after), CommonGateways(after, before));
   return differ.Take();
 }
 

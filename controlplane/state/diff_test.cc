@@ -52,7 +52,19 @@ TEST(Diff, OfTheOtherDirectionIsReversed) {
   }
 }
 
-TEST(Diff, DoesNotSeeOrder) {
+TEST(Diff, SeesTheOrderOfOutboundGateways) {
+  v1::DesiredState before = GoodState();
+  *before.add_outbound_gateways() = before.outbound_gateways(0);
+  before.mutable_outbound_gateways(1)->set_name("guests");
+  v1::DesiredState after = before;
+  after.mutable_outbound_gateways()->SwapElements(0, 1);
+  EXPECT_EQ(Text(Diff(before, after)), "C outbound_gateways: office, guests -> guests, office\n");
+  after = before;
+  after.mutable_outbound_gateways()->DeleteSubrange(0, 1);
+  EXPECT_EQ(Diff(before, after).size(), 1u) << "what stays has no other order";
+}
+
+TEST(Diff, DoesNotSeeOrderElsewhere) {
   RandomStates states(4);
   for (int i = 0; i < 200; ++i) {
     const v1::DesiredState state = states.Next();
