@@ -2,6 +2,7 @@
 #include "controlplane/metrics/metrics_table.h"
 
 #include <array>
+#include <functional>
 #include <string_view>
 
 #include "net/address.h"
@@ -41,8 +42,8 @@ std::string BackendLabel(const std::string& address, uint32_t port) {
   return (is_v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
 }
 
-// One value a worker, port, backend or service; `getter` is a member function of its message or a
-// function of it.
+// One value a worker, port, backend, service or gateway; `getter` is a member function of its
+// message or a function of it.
 
 template <auto getter>
 void PerWorker(const MetricsData& data, Series& series) {
@@ -103,7 +104,29 @@ template <auto getter>
 void PerService(const MetricsData& data, Series& series) {
   if (!data.counters) return;
   for (const v1::ServiceCounters& service : data.counters->services())
-    series.Add(static_cast<double>((service.*getter)()), {service.name()});
+    series.Add(static_cast<double>(std::invoke(getter, service)), {service.name()});
+}
+
+template <auto getter>
+void PerGateway(const MetricsData& data, Series& series) {
+  if (!data.counters) return;
+  for (const v1::OutboundGatewayCounters& gateway : data.counters->outbound_gateways())
+    series.Add(static_cast<double>(std::invoke(getter, gateway)), {gateway.name()});
+}
+
+template <auto getter>
+void PerGatewayAndDirection(const MetricsData& data, Series& series) {
+  if (!data.counters) return;
+  for (const v1::OutboundGatewayCounters& gateway : data.counters->outbound_gateways()) {
+    series.Add(static_cast<double>((gateway.to_outside().*getter)()),
+               {gateway.name(), "to_outside"});
+    series.Add(static_cast<double>((gateway.to_inside().*getter)()), {gateway.name(), "to_inside"});
+  }
+}
+
+template <auto getter, typename Owner>
+uint64_t OfLocalPorts(const Owner& owner) {
+  return (owner.local_ports().*getter)();
 }
 
 template <auto function>
@@ -218,6 +241,76 @@ constexpr Metric kMetrics[] = {
      {"service"},
      "Sessions whose client persistence could not remember because the session table was full.",
      PerService<&v1::ServiceCounters::sessions_not_remembered>},
+
+    {"steelyard_service_local_port_searches_total",
+     kCounter,
+     {"service"},
+     "Searches for a local port that a new session could borrow.",
+     PerService<OfLocalPorts<&v1::LocalPortCounters::searches, v1::ServiceCounters>>},
+    {"steelyard_service_local_port_probes_total",
+     kCounter,
+     {"service"},
+     "Local ports tried in those searches; per search, 1 / (1 - share of ports in use).",
+     PerService<OfLocalPorts<&v1::LocalPortCounters::probes, v1::ServiceCounters>>},
+    {"steelyard_service_local_port_long_searches_total",
+     kCounter,
+     {"service"},
+     "Searches that tried more than 16 local ports: about nine tenths are in use towards some "
+     "destination. Rises before ports run out: add addresses while it does.",
+     PerService<OfLocalPorts<&v1::LocalPortCounters::long_searches, v1::ServiceCounters>>},
+    {"steelyard_service_local_port_exhausted_packets_total",
+     kCounter,
+     {"service"},
+     "Packets of new flows dropped because no local port was found.",
+     PerService<OfLocalPorts<&v1::LocalPortCounters::exhausted_packets, v1::ServiceCounters>>},
+
+    {"steelyard_outbound_gateway_packets_total",
+     kCounter,
+     {"outbound_gateway", "direction"},
+     "Packets forwarded.",
+     PerGatewayAndDirection<&v1::TrafficCounters::packets>},
+    {"steelyard_outbound_gateway_bytes_total",
+     kCounter,
+     {"outbound_gateway", "direction"},
+     "Bytes forwarded.",
+     PerGatewayAndDirection<&v1::TrafficCounters::bytes>},
+    {"steelyard_outbound_gateway_sessions_active",
+     kGauge,
+     {"outbound_gateway"},
+     "Sessions that live now.",
+     PerGateway<&v1::OutboundGatewayCounters::sessions_active>},
+    {"steelyard_outbound_gateway_sessions_created_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Sessions opened.",
+     PerGateway<&v1::OutboundGatewayCounters::sessions_created>},
+    {"steelyard_outbound_gateway_session_limit_packets_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Packets of new flows dropped because the gateway was at max_sessions.",
+     PerGateway<&v1::OutboundGatewayCounters::session_limit_packets>},
+    {"steelyard_outbound_gateway_local_port_searches_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Searches for a local port that a new session could borrow.",
+     PerGateway<OfLocalPorts<&v1::LocalPortCounters::searches, v1::OutboundGatewayCounters>>},
+    {"steelyard_outbound_gateway_local_port_probes_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Local ports tried in those searches; per search, 1 / (1 - share of ports in use).",
+     PerGateway<OfLocalPorts<&v1::LocalPortCounters::probes, v1::OutboundGatewayCounters>>},
+    {"steelyard_outbound_gateway_local_port_long_searches_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Searches that tried more than 16 local ports: about nine tenths are in use towards some "
+     "destination. Rises before ports run out: add addresses while it does.",
+     PerGateway<OfLocalPorts<&v1::LocalPortCounters::long_searches, v1::OutboundGatewayCounters>>},
+    {"steelyard_outbound_gateway_local_port_exhausted_packets_total",
+     kCounter,
+     {"outbound_gateway"},
+     "Packets of new flows dropped because no local port was found.",
+     PerGateway<
+         OfLocalPorts<&v1::LocalPortCounters::exhausted_packets, v1::OutboundGatewayCounters>>},
 
     {"steelyard_backend_up",
      kGauge,

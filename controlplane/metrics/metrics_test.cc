@@ -88,6 +88,13 @@ void AddBackend(v1::ServiceCounters& service, const std::string& address, uint64
   backend.set_available(true);
 }
 
+void SetLocalPorts(v1::LocalPortCounters& ports, uint64_t base) {
+  ports.set_searches(base + 1);
+  ports.set_probes(base + 2);
+  ports.set_long_searches(base + 3);
+  ports.set_exhausted_packets(base + 4);
+}
+
 std::shared_ptr<MetricsData> FullData() {
   auto data = std::make_shared<MetricsData>();
   data->controlplane_version = "1.2.3";
@@ -129,8 +136,19 @@ std::shared_ptr<MetricsData> FullData() {
   web.set_name("web");
   web.set_session_limit_packets(31);
   web.set_sessions_not_remembered(32);
+  SetLocalPorts(*web.mutable_local_ports(), 40);
   AddBackend(web, "10.0.2.11", 100);
   AddBackend(web, "fd00::11", 200);
+  v1::OutboundGatewayCounters& office = *counters.add_outbound_gateways();
+  office.set_name("office");
+  office.mutable_to_outside()->set_packets(51);
+  office.mutable_to_outside()->set_bytes(52);
+  office.mutable_to_inside()->set_packets(53);
+  office.mutable_to_inside()->set_bytes(54);
+  office.set_sessions_active(55);
+  office.set_sessions_created(56);
+  office.set_session_limit_packets(57);
+  SetLocalPorts(*office.mutable_local_ports(), 60);
   return data;
 }
 
@@ -153,6 +171,28 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
       {R"(steelyard_service_sessions_active{service="web"})", "310"},
       {R"(steelyard_service_session_limit_packets_total{service="web"})", "31"},
       {R"(steelyard_service_sessions_not_remembered_total{service="web"})", "32"},
+      {R"(steelyard_service_local_port_searches_total{service="web"})", "41"},
+      {R"(steelyard_outbound_gateway_local_port_searches_total{outbound_gateway="office"})", "61"},
+      {R"(steelyard_service_local_port_probes_total{service="web"})", "42"},
+      {R"(steelyard_outbound_gateway_local_port_probes_total{outbound_gateway="office"})", "62"},
+      {R"(steelyard_service_local_port_long_searches_total{service="web"})", "43"},
+      {R"(steelyard_outbound_gateway_local_port_long_searches_total{outbound_gateway="office"})",
+       "63"},
+      {R"(steelyard_service_local_port_exhausted_packets_total{service="web"})", "44"},
+      {R"(steelyard_outbound_gateway_local_port_exhausted_packets_total{outbound_gateway="office"})",
+       "64"},
+      {R"(steelyard_outbound_gateway_packets_total{outbound_gateway="office",direction="to_outside"})",
+       "51"},
+      {R"(steelyard_outbound_gateway_packets_total{outbound_gateway="office",direction="to_inside"})",
+       "53"},
+      {R"(steelyard_outbound_gateway_bytes_total{outbound_gateway="office",direction="to_outside"})",
+       "52"},
+      {R"(steelyard_outbound_gateway_bytes_total{outbound_gateway="office",direction="to_inside"})",
+       "54"},
+      {R"(steelyard_outbound_gateway_sessions_active{outbound_gateway="office"})", "55"},
+      {R"(steelyard_outbound_gateway_sessions_created_total{outbound_gateway="office"})", "56"},
+      {R"(steelyard_outbound_gateway_session_limit_packets_total{outbound_gateway="office"})",
+       "57"},
       {R"(steelyard_service_backends_available{service="web"})", "2"},
       {R"(steelyard_backend_packets_total{service="web",backend="10.0.2.11:80",direction="to_backend"})",
        "101"},
@@ -208,6 +248,7 @@ TEST_F(MetricsTest, WithoutADataplaneItsOldNumbersAreGone) {
     EXPECT_EQ(name.find("steelyard_worker_"), std::string::npos) << name;
     EXPECT_EQ(name.find("steelyard_port_"), std::string::npos) << name;
     EXPECT_EQ(name.find("steelyard_service_"), std::string::npos) << name;
+    EXPECT_EQ(name.find("steelyard_outbound_gateway_"), std::string::npos) << name;
   }
 }
 
