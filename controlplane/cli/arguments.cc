@@ -7,7 +7,7 @@
 
 #include "controlplane/cli/errors.h"
 #include "controlplane/config/words.h"
-#include "proto/convert.h"
+#include "net/address.h"
 
 namespace steelyard::controlplane::cli {
 namespace {
@@ -35,11 +35,11 @@ uint64_t ParseNumber(const std::string& name, const std::string& text) {
 
 v1::Protocol ParseProtocol(const std::string& text) {
   const auto* found = FindEnumWord(*v1::Protocol_descriptor(), text);
-  if (found == nullptr) throw UsageError("'" + text + "' is not a protocol: tcp or udp");
+  if (found == nullptr) throw UsageError("'" + text + "' is not a protocol: tcp, udp or icmp");
   return static_cast<v1::Protocol>(found->number());
 }
 
-v1::Endpoint ParseEndpoint(const std::string& text) {
+v1::Endpoint ParseEndpoint(const std::string& text, Range ports) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos) FailEndpoint(text, "no port");
   std::string address = text.substr(0, colon);
@@ -49,10 +49,14 @@ v1::Endpoint ParseEndpoint(const std::string& text) {
     FailEndpoint(text, "an IPv6 address, and nothing else, is in brackets");
   const auto port = ToInteger<uint32_t>(text.substr(colon + 1));
   if (!port) FailEndpoint(text, "the port is not a number");
-  const net::Result<net::Endpoint> endpoint = proto::ToEndpoint(address, *port);
-  if (!endpoint) FailEndpoint(text, endpoint.error().message);
+  const net::Result<net::IpAddress> parsed = net::ParseIpAddress(address);
+  if (!parsed) FailEndpoint(text, parsed.error().message);
+  if (!ports.Contains(*port))
+    FailEndpoint(text, "port " + std::to_string(*port) + " is not within " +
+                           std::to_string(ports.min) + " to " + std::to_string(ports.max));
   v1::Endpoint result;
-  proto::FromEndpoint(*endpoint, result);
+  result.set_address(net::ToString(*parsed));
+  result.set_port(*port);
   return result;
 }
 

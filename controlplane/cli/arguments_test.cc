@@ -28,10 +28,17 @@ TEST(ParseEndpoint, RefusesWhatIsNotOneAndNamesIt) {
   }
 }
 
-TEST(ParseProtocol, KnowsTcpAndUdpOnly) {
+TEST(ParseEndpoint, TakesTheNumbersThatItIsTold) {
+  EXPECT_EQ(ParseEndpoint("192.0.2.1:0", {0, 65535}).port(), 0u);
+  EXPECT_EQ(ParseEndpoint("[::1]:65535", {0, 65535}).port(), 65535u);
+  EXPECT_THROW(ParseEndpoint("192.0.2.1:1", {0, 0}), UsageError);
+}
+
+TEST(ParseProtocol, KnowsThoseOfTheSchema) {
+  EXPECT_EQ(ParseProtocol("icmp"), v1::PROTOCOL_ICMP);
   EXPECT_EQ(ParseProtocol("tcp"), v1::PROTOCOL_TCP);
   EXPECT_EQ(ParseProtocol("udp"), v1::PROTOCOL_UDP);
-  for (const std::string text : {"", "icmp", "TCP", "unspecified", "6"})
+  for (const std::string text : {"", "sctp", "TCP", "unspecified", "6"})
     EXPECT_THROW(ParseProtocol(text), UsageError) << text;
 }
 

@@ -93,6 +93,32 @@ class CliTest : public testing::Test {
     status.mutable_backends(1)->mutable_backend()->set_max_sessions(40);
   }
 
+  void LayGateway() {
+    v1::OutboundGatewayStatus& status = *daemon_.gateways_response.add_outbound_gateways();
+    v1::OutboundGateway& gateway = *status.mutable_outbound_gateway();
+    gateway.set_name("office");
+    gateway.add_inside_prefixes("10.0.3.0/24");
+    gateway.add_inside_prefixes("10.0.4.0/24");
+    gateway.add_outside_addresses("10.0.1.53");
+    gateway.add_protocols(v1::PROTOCOL_TCP);
+    gateway.add_protocols(v1::PROTOCOL_ICMP);
+    gateway.set_udp_mapping(v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT);
+    gateway.mutable_timeouts()->set_icmp_ms(90'000);
+    gateway.set_max_sessions(40);
+    v1::OutboundGatewayCounters& counters = *status.mutable_counters();
+    counters.mutable_to_outside()->set_packets(3);
+    counters.mutable_to_outside()->set_bytes(1536);
+    counters.mutable_to_inside()->set_packets(4);
+    counters.mutable_to_inside()->set_bytes(3 << 20);
+    counters.set_sessions_active(7);
+    counters.set_sessions_created(8);
+    counters.set_session_limit_packets(9);
+    counters.mutable_local_ports()->set_searches(11);
+    counters.mutable_local_ports()->set_probes(12);
+    counters.mutable_local_ports()->set_long_searches(5);
+    counters.mutable_local_ports()->set_exhausted_packets(6);
+  }
+
   static void LayBackend(v1::ServiceStatus& status, const std::string& address, v1::Health health,
                          const std::string& reason) {
     v1::BackendStatus& backend = *status.add_backends();
@@ -268,11 +294,51 @@ TEST_F(CliTest, ServiceShowNamesTheCarrier) {
 TEST_F(CliTest, AnUnknownServiceExitsWith3) {
   daemon_.status = {grpc::StatusCode::NOT_FOUND, "no service 'wbe'"};
   for (const std::vector<std::string>& words : {std::vector<std::string>{"service", "show", "wbe"},
+                                                {"gateway", "show", "wbe"},
                                                 {"backend", "list", "wbe"},
                                                 {"session", "list", "--service", "wbe"}}) {
     EXPECT_EQ(Do(words), kNotFound);
     EXPECT_EQ(err_, "steelyardctl: no service 'wbe'\n");
   }
+}
+
+TEST_F(CliTest, GatewayList) {
+  LayGateway();
+  EXPECT_EQ(Do({"gateway", "list"}), kOk) << err_;
+  EXPECT_EQ(daemon_.gateways_request.name(), "");
+  EXPECT_EQ(
+      out_,
+      "NAME    INSIDE                    OUTSIDE    PROTOCOLS  UDP MAPPING           SESSIONS "
+      " PACKETS OUT  BYTES OUT  PACKETS IN  BYTES IN  LONG SEARCHES  EXHAUSTED\n"
+      "office  10.0.3.0/24, 10.0.4.0/24  10.0.1.53  tcp, icmp  endpoint_independent      7/40 "
+      "           3    1.5 KiB           4   3.0 MiB              5          6\n");
+  daemon_.gateways_response.mutable_outbound_gateways(0)->clear_counters();
+  EXPECT_EQ(Do({"gateway", "list"}), kOk) << err_;
+  EXPECT_EQ(out_.find('0', out_.find("endpoint_independent")), std::string::npos) << out_;
+}
+
+TEST_F(CliTest, GatewayShow) {
+  LayGateway();
+  EXPECT_EQ(Do({"gateway", "show", "office"}), kOk) << err_;
+  EXPECT_EQ(daemon_.gateways_request.name(), "office");
+  EXPECT_EQ(
+      out_,
+      "name:               office\n"
+      "inside prefixes:    10.0.3.0/24, 10.0.4.0/24\n"
+      "outside addresses:  10.0.1.53\n"
+      "destinations:       any\n"
+      "protocols:          tcp, icmp\n"
+      "udp mapping:        endpoint_independent\n"
+      "timeouts:           icmp 90s\n"
+      "sessions:           7/40\n"
+      "sessions created:   8\n"
+      "refused at limit:   9 packets\n"
+      "to outside:         3 packets, 1.5 KiB\n"
+      "to inside:          4 packets, 3.0 MiB\n"
+      "port searches:      11 with 12 probes, 5 long; 6 packets dropped for want of a port\n");
+  EXPECT_EQ(Do({"gateway", "show", "office", "-o", "json"}), kOk) << err_;
+  EXPECT_EQ(JsonOutput<v1::ListOutboundGatewaysResponse>().SerializeAsString(),
+            daemon_.gateways_response.SerializeAsString());
 }
 
 TEST_F(CliTest, BackendList) {
@@ -402,7 +468,13 @@ TEST_F(CliTest, LookupAsksForTheFlowAndShowsTheAnswer) {
   EXPECT_EQ(daemon_.lookup_request.destination().address(), "fd00::1");
   EXPECT_NE(out_.find("session:  established, "), std::string::npos);
 
+  EXPECT_EQ(Do({"lookup", "icmp", "10.0.2.11:77", "198.51.100.1:0"}), kOk) << err_;
+  EXPECT_EQ(daemon_.lookup_request.protocol(), v1::PROTOCOL_ICMP);
+  EXPECT_EQ(daemon_.lookup_request.source().port(), 77u);
+  EXPECT_EQ(daemon_.lookup_request.destination().port(), 0u);
+
   EXPECT_EQ(Do({"lookup", "icmp", "10.0.0.2:1", "10.0.1.10:80"}), kUsage);
+  EXPECT_EQ(Do({"lookup", "tcp", "10.0.0.2:1", "10.0.1.10:0"}), kUsage);
   EXPECT_EQ(Do({"lookup", "tcp", "10.0.0.2", "10.0.1.10:80"}), kUsage);
 }
 
@@ -433,6 +505,7 @@ TEST_F(CliTest, JsonIsTheAnswerWithItsOwnFieldNamesAndZeroes) {
                                                 {"diff", "-f", file},
                                                 {"service", "list"},
                                                 {"service", "show", "web"},
+                                                {"gateway", "list"},
                                                 {"session", "list"},
                                                 {"stats"},
                                                 {"lookup", "tcp", "1.1.1.1:1", "2.2.2.2:2"},

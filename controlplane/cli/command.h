@@ -18,7 +18,16 @@
 namespace steelyard::controlplane::cli {
 
 // What the shell offers for a word.
-enum class Completes { kNothing, kFiles, kServices, kProtocols, kFormats, kShells };
+enum class Completes {
+  kNothing,
+  kFiles,
+  kServices,
+  kGateways,
+  kServicesAndGateways,
+  kProtocols,
+  kFormats,
+  kShells
+};
 
 // Every option takes a value.
 struct Option {

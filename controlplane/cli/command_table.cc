@@ -22,14 +22,16 @@ constexpr Option kApplyOptions[] = {
 };
 constexpr Option kDiffOptions[] = {kFile};
 constexpr Option kSessionOptions[] = {
-    {"service", '\0', "NAME", "Only of this service", false, Completes::kServices},
+    {"service", '\0', "NAME", "Only of this service or outbound gateway", false,
+     Completes::kServicesAndGateways},
     {"client", '\0', "PREFIX", "Only of clients in this prefix or with this address"},
     {"backend", '\0', "ADDRESS", "Only of this backend"},
-    {"protocol", '\0', "PROTOCOL", "Only tcp or udp", false, Completes::kProtocols},
+    {"protocol", '\0', "PROTOCOL", "Only tcp, udp or icmp", false, Completes::kProtocols},
     {"limit", '\0', "N", "At most so many"},
 };
 
 constexpr Argument kService[] = {{"NAME", true, Completes::kServices}};
+constexpr Argument kGateway[] = {{"NAME", true, Completes::kGateways}};
 constexpr Argument kOptionalService[] = {{"SERVICE", false, Completes::kServices}};
 constexpr Argument kFlow[] = {
     {"PROTOCOL", true, Completes::kProtocols}, {"SOURCE:PORT"}, {"DESTINATION:PORT"}};
@@ -40,16 +42,23 @@ constexpr Command kCommands[] = {
     {"diff", "Show what applying a file would change", kDiffOptions, {}, Diff},
     {"service list", "List the services", {}, {}, ListServices},
     {"service show", "Show one service and its backends", {}, kService, ShowService},
+    {"gateway list", "List the outbound gateways", {}, {}, ListGateways},
+    {"gateway show", "Show one outbound gateway", {}, kGateway, ShowGateway},
     {"backend list", "List the backends with their health", {}, kOptionalService, ListBackends},
     {"session list", "List the sessions that live now", kSessionOptions, {}, ListSessions},
     {"stats", "Show the dataplane, its ports, workers and verdicts", {}, {}, ShowStats},
-    {"lookup", "Show what a packet with these addresses would meet", {}, kFlow, Lookup},
+    {"lookup",
+     "Show what a packet would meet; of icmp, an echo with identifier PORT to port 0",
+     {},
+     kFlow,
+     Lookup},
     {"version", "Show the versions and generations of all programs", {}, {}, ShowVersion},
     {"completion", "Print a completion script for a shell: bash", {}, kShell, PrintCompletion},
 };
 
 constexpr Group kGroups[] = {
     {"service", "Virtual addresses and what stands behind them"},
+    {"gateway", "What hosts behind the box leave through (source NAT)"},
     {"backend", "What services send their traffic to"},
     {"session", "Tracked flows"},
 };

@@ -13,6 +13,9 @@ void Diff(Invocation& invocation);
 // service_commands.cc
 void ListServices(Invocation& invocation);
 void ShowService(Invocation& invocation);
+// gateway_commands.cc
+void ListGateways(Invocation& invocation);
+void ShowGateway(Invocation& invocation);
 // backend_commands.cc
 void ListBackends(Invocation& invocation);
 // session_commands.cc

@@ -8,21 +8,23 @@
 namespace steelyard::controlplane::cli {
 namespace {
 
-// What does not depend on the table. Services are asked of the daemon; while it is away there are
-// none. A name that the shell would read as more than a word is not offered.
+// What does not depend on the table. Services and gateways are asked of the daemon; while it is
+// away there are none. A name that the shell would read as more than a word is not offered.
 constexpr std::string_view kFixedPart = R"(# bash completion for steelyardctl
 # To use it: source <(steelyardctl completion bash)
 
-_steelyardctl_services() {
-  steelyardctl service list 2>/dev/null | awk 'NR > 1 && $1 ~ /^[A-Za-z0-9._-]+$/ { print $1 }'
+_steelyardctl_names() {
+  steelyardctl "$1" list 2>/dev/null | awk 'NR > 1 && $1 ~ /^[A-Za-z0-9._-]+$/ { print $1 }'
 }
 
 _steelyardctl_offer() {
   local current=${COMP_WORDS[COMP_CWORD]} words=""
   case $1 in
     files) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    services) words=$(_steelyardctl_services) ;;
-    protocols) words="tcp udp" ;;
+    services) words=$(_steelyardctl_names service) ;;
+    gateways) words=$(_steelyardctl_names gateway) ;;
+    owners) words=$(_steelyardctl_names service; _steelyardctl_names gateway) ;;
+    protocols) words="tcp udp icmp" ;;
     formats) words="table json" ;;
     shells) words="bash" ;;
     words) words=$2 ;;
@@ -39,6 +41,10 @@ std::string_view Kind(Completes completes) {
       return "files";
     case Completes::kServices:
       return "services";
+    case Completes::kGateways:
+      return "gateways";
+    case Completes::kServicesAndGateways:
+      return "owners";
     case Completes::kProtocols:
       return "protocols";
     case Completes::kFormats:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The completion script as bash runs it: sourced, with a stand-in for the steelyardctl that it asks
-// for the names of services.
+// for the names of services and gateways.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -49,15 +49,15 @@ class CompletionTest : public testing::Test {
 
   static constexpr char kTwoServices[] =
       "[ \"$*\" = \"service list\" ] && printf \"NAME PROTOCOL\\nweb tcp\\nweb6 tcp\\n\\$(x) "
-      "tcp\\n\"";
+      "tcp\\n\"; [ \"$*\" = \"gateway list\" ] && printf \"NAME\\nwest\\n\"";
   static constexpr char kAway[] = "echo cannot reach >&2; return 1";
   const std::string script_ =
       testing::TempDir() + "steelyardctl-completion-" + std::to_string(getpid());
 };
 
 TEST_F(CompletionTest, OffersCommands) {
-  EXPECT_EQ(Offered("\"\""), (Words{"apply", "backend", "completion", "diff", "lookup", "service",
-                                    "session", "stats", "version"}));
+  EXPECT_EQ(Offered("\"\""), (Words{"apply", "backend", "completion", "diff", "gateway", "lookup",
+                                    "service", "session", "stats", "version"}));
   EXPECT_EQ(Offered("se"), (Words{"service", "session"}));
   EXPECT_EQ(Offered("service \"\""), (Words{"list", "show"}));
   EXPECT_EQ(Offered("-o json service s"), Words{"show"});
@@ -74,7 +74,8 @@ TEST_F(CompletionTest, OffersTheOptionsOfTheCommand) {
 TEST_F(CompletionTest, OffersServicesByAskingTheDaemon) {
   EXPECT_EQ(Offered("service show \"\""), (Words{"web", "web6"}));
   EXPECT_EQ(Offered("backend list web6"), Words{"web6"});
-  EXPECT_EQ(Offered("session list --service w"), (Words{"web", "web6"}));
+  EXPECT_EQ(Offered("session list --service w"), (Words{"web", "web6", "west"}));
+  EXPECT_EQ(Offered("gateway show \"\""), Words{"west"});
   EXPECT_EQ(Offered("service show web \"\""), Words{}) << "there is no second argument";
 }
 
@@ -84,7 +85,7 @@ TEST_F(CompletionTest, OffersQuietlyNothingWhileTheDaemonIsAway) {
 
 TEST_F(CompletionTest, OffersValues) {
   EXPECT_EQ(Offered("-o \"\""), (Words{"json", "table"}));
-  EXPECT_EQ(Offered("lookup \"\""), (Words{"tcp", "udp"}));
+  EXPECT_EQ(Offered("lookup \"\""), (Words{"icmp", "tcp", "udp"}));
   EXPECT_EQ(Offered("lookup tcp \"\""), Words{});
   EXPECT_EQ(Offered("session list --protocol u"), Words{"udp"});
   EXPECT_EQ(Offered("completion \"\""), Words{"bash"});

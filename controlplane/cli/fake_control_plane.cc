@@ -52,6 +52,15 @@ grpc::Status FakeControlPlane::ListServices(Context, const v1::ListServicesReque
   return status;
 }
 
+grpc::Status FakeControlPlane::ListOutboundGateways(Context,
+                                                    const v1::ListOutboundGatewaysRequest* request,
+                                                    v1::ListOutboundGatewaysResponse* response) {
+  ++calls;
+  gateways_request = *request;
+  *response = gateways_response;
+  return status;
+}
+
 grpc::Status FakeControlPlane::ListSessions(Context, const v1::ListSessionsRequest* request,
                                             grpc::ServerWriter<v1::ListSessionsResponse>* writer) {
   ++calls;

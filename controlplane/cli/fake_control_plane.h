@@ -27,6 +27,7 @@ class FakeControlPlane final : public v1::ControlPlane::Service {
   grpc::Status status;  // of every call
   v1::ApplyStateResponse apply_response;
   v1::ListServicesResponse services_response;
+  v1::ListOutboundGatewaysResponse gateways_response;
   std::vector<v1::ListSessionsResponse> sessions_responses;
   v1::GetStatsResponse stats_response;
   v1::LookupResponse lookup_response;
@@ -34,6 +35,7 @@ class FakeControlPlane final : public v1::ControlPlane::Service {
 
   v1::ApplyRequest apply_request;
   v1::ListServicesRequest services_request;
+  v1::ListOutboundGatewaysRequest gateways_request;
   v1::ListSessionsRequest sessions_request;
   v1::LookupRequest lookup_request;
   int calls = 0;
@@ -43,6 +45,8 @@ class FakeControlPlane final : public v1::ControlPlane::Service {
   grpc::Status Apply(Context, const v1::ApplyRequest*, v1::ApplyStateResponse*) override;
   grpc::Status ListServices(Context, const v1::ListServicesRequest*,
                             v1::ListServicesResponse*) override;
+  grpc::Status ListOutboundGateways(Context, const v1::ListOutboundGatewaysRequest*,
+                                    v1::ListOutboundGatewaysResponse*) override;
   grpc::Status ListSessions(Context, const v1::ListSessionsRequest*,
                             grpc::ServerWriter<v1::ListSessionsResponse>*) override;
   grpc::Status GetStats(Context, const v1::GetStatsRequest*, v1::GetStatsResponse*) override;

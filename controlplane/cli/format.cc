@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "controlplane/config/words.h"
+
 namespace steelyard::controlplane::cli {
 namespace {
 
@@ -59,6 +61,24 @@ std::string FormatEndpoint(const std::string& address, uint32_t port) {
 
 std::string FormatEndpoint(const v1::Endpoint& endpoint) {
   return FormatEndpoint(endpoint.address(), endpoint.port());
+}
+
+std::string FormatList(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + text;
+  return list;
+}
+
+std::string FormatTimeouts(const v1::Timeouts& timeouts) {
+  const google::protobuf::Descriptor& type = *v1::Timeouts::descriptor();
+  std::string text;
+  for (int i = 0; i < type.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor& field = *type.field(i);
+    const uint64_t time_ms = timeouts.GetReflection()->GetUInt64(timeouts, &field);
+    if (time_ms == 0) continue;
+    text += (text.empty() ? "" : ", ") + FieldWord(field) + " " + DurationText(time_ms);
+  }
+  return text;
 }
 
 }  // namespace steelyard::controlplane::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <cstdint>
 #include <cstdio>
 
 #include "controlplane/cli/arguments.h"
@@ -9,6 +10,10 @@
 
 namespace steelyard::controlplane::cli {
 namespace {
+
+// An echo has its identifier where other packets have a source port, and nothing for the other.
+constexpr Range kIdentifierRange{0, UINT16_MAX};
+constexpr Range kNoPort{0, 0};
 
 std::string SessionText(const v1::LookupResponse& response) {
   if (response.stateless()) return "none, and none would be opened";
@@ -30,8 +35,10 @@ std::string OwnerText(const v1::LookupResponse& response) {
 void Lookup(Invocation& invocation) {
   v1::LookupRequest request;
   request.set_protocol(ParseProtocol(invocation.Word(0)));
-  *request.mutable_source() = ParseEndpoint(invocation.Word(1));
-  *request.mutable_destination() = ParseEndpoint(invocation.Word(2));
+  const bool echo = request.protocol() == v1::PROTOCOL_ICMP;
+  *request.mutable_source() =
+      ParseEndpoint(invocation.Word(1), echo ? kIdentifierRange : kPortRange);
+  *request.mutable_destination() = ParseEndpoint(invocation.Word(2), echo ? kNoPort : kPortRange);
   const v1::LookupResponse response = invocation.client.Call(&Client::Stub::Lookup, request);
   if (invocation.format == OutputFormat::kJson) {
     invocation.out << ToJson(response) << '\n';

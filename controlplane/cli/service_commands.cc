@@ -84,18 +84,6 @@ std::string ClientAddressText(const v1::Service& service) {
          (client_address.toa_on_syn() ? ", also on SYN" : "");
 }
 
-std::string TimeoutsText(const v1::Timeouts& timeouts) {
-  const google::protobuf::Descriptor& type = *v1::Timeouts::descriptor();
-  std::string text;
-  for (int i = 0; i < type.field_count(); ++i) {
-    const google::protobuf::FieldDescriptor& field = *type.field(i);
-    const uint64_t time_ms = timeouts.GetReflection()->GetUInt64(timeouts, &field);
-    if (time_ms == 0) continue;
-    text += (text.empty() ? "" : ", ") + FieldWord(field) + " " + DurationText(time_ms);
-  }
-  return text;
-}
-
 std::string PersistenceText(const v1::Service& service) {
   if (!service.has_persistence()) return "";
   const v1::Persistence& persistence = service.persistence();
@@ -116,13 +104,6 @@ std::string CheckText(const v1::Service& service) {
          std::to_string(check.fall());
 }
 
-std::string LocalAddressesText(const v1::Service& service) {
-  std::string text;
-  for (const std::string& address : service.local_addresses())
-    text += (text.empty() ? "" : ", ") + address;
-  return text;
-}
-
 void PrintService(const v1::Service& service, std::ostream& out) {
   const std::pair<std::string, std::string> properties[] = {
       {"name", service.name()},
@@ -130,9 +111,9 @@ void PrintService(const v1::Service& service, std::ostream& out) {
       {"protocol", WordOf(service.protocol())},
       {"mode", WordOf(service.mode())},
       {"scheduler", WordOf(service.scheduler())},
-      {"local addresses", LocalAddressesText(service)},
+      {"local addresses", FormatList(service.local_addresses())},
       {"client address", ClientAddressText(service)},
-      {"timeouts", TimeoutsText(service.timeouts())},
+      {"timeouts", FormatTimeouts(service.timeouts())},
       {"persistence", PersistenceText(service)},
       {"max sessions", service.max_sessions() == 0 ? "" : Plain(service.max_sessions())},
       {"health check", CheckText(service)},
