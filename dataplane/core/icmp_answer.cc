@@ -65,10 +65,6 @@ IcmpErrorHeader ErrorHeader(const Refusal& refusal, Family family) {
   return icmp;
 }
 
-bool IsOfTheBox(const Snapshot& snapshot, const net::IpAddress& address) {
-  return snapshot.own_addresses->contains(address) || snapshot.network->IsBoxAddress(address);
-}
-
 }  // namespace
 
 uint16_t MtuForSender(Family family, uint16_t next_hop_mtu, int added_bytes) {
@@ -81,12 +77,12 @@ bool MayBeAnswered(const Snapshot& snapshot, const ParsedPacket& parsed, const P
   if (HeaderAt<net::EthernetHeader>(packet, 0).destination.IsGroup()) return false;
   const net::FlowKey key = parsed.key();
   return key.source.address.IsUnicastHost() && key.destination.address.IsUnicastHost() &&
-         !IsOfTheBox(snapshot, key.source.address);
+         !snapshot.IsOfTheBox(key.source.address);
 }
 
 net::IpAddress AnswerSource(const Snapshot& snapshot, PortId in_port,
                             const net::IpAddress& destination) {
-  if (IsOfTheBox(snapshot, destination)) return destination;
+  if (snapshot.IsOfTheBox(destination)) return destination;
   const auto addresses = snapshot.network->AddressesOn(in_port, destination.family());
   if (addresses.empty()) return destination;
   const auto at = std::find_if(addresses.begin(), addresses.end(), [&](const auto& address) {

@@ -55,12 +55,23 @@ uint32_t QuotedSequenceDelta(const SessionTable& sessions, FlowRef flow, uint32_
   return 0 - state.sequence_delta;
 }
 
+// `changes`: under the checksum, which in IPv4 covers no addresses.
+void RestoreQuotedEcho(const FlowKey& sent, ChecksumDelta changes, const ParsedPacket& parsed,
+                       Packet& packet) {
+  auto& echo = HeaderAt<net::IcmpEchoHeader>(packet, parsed.quoted_l4_offset);
+  const Be16 identifier = net::IsEchoRequest(echo.type) ? sent.source.port : sent.destination.port;
+  echo.checksum = changes.Replace(echo.identifier, identifier).ApplyTo(echo.checksum);
+  echo.identifier = identifier;
+}
+
 // `sent` is what the quoted packet's sender sent. `flow` runs against it.
 void RestoreQuotedPacket(const SessionTable& sessions, FlowRef flow, const FlowKey& sent,
                          const ParsedPacket& parsed, Packet& packet) {
   const FlowState& state = sessions.state(flow);
   ChecksumDelta changes(state.address_checksum_delta);
   SetAddresses(packet, parsed.quoted_l3_offset, sent.source.address, sent.destination.address);
+  if (net::IsIcmp(sent.protocol))
+    return RestoreQuotedEcho(sent, sent.is_v4() ? ChecksumDelta() : changes, parsed, packet);
   const size_t quoted_bytes = parsed.l3_end - parsed.quoted_l4_offset;  // 8 at least
   auto& ports = HeaderAt<net::UdpHeader>(packet, parsed.quoted_l4_offset);
   changes.Replace(ports.source_port, sent.source.port);

@@ -9,7 +9,8 @@
 // allocation, no system call; time comes in as an argument.
 //
 // The stages and packets of known flows are in pipeline.cc; the rest is in a file each:
-// pipeline_sessions.cc opens and ends sessions, pipeline_stateless.cc forwards without one,
+// pipeline_sessions.cc opens and ends sessions, pipeline_outbound.cc opens those of outbound
+// gateways, pipeline_stateless.cc forwards without one,
 // pipeline_fragments.cc and pipeline_icmp_errors.cc are what their names say.
 #pragma once
 
@@ -101,7 +102,17 @@ class Pipeline {
   Opened Open(const PacketContext& context, const net::Packet& packet,
               const net::ParsedPacket& parsed);
   void Register(const PacketContext& context, SessionId session, const Service& service,
-                const Backend& backend);
+                const Backend& backend, net::L4Protocol protocol);
+  // A flow that no service has: the same by an outbound gateway.
+  struct Outbound {
+    const Service* gateway = nullptr;  // none takes the flow
+    SessionId target = kNoSession;  // the mapping that the flow goes to (core/endpoint_mapping.h)
+    bool from_inside = false;
+    net::Verdict verdict = net::Verdict::kForwarded;
+  };
+  Outbound ChooseOutbound(const Snapshot& snapshot, const net::FlowKey& key) const;
+  Opened OpenOutbound(const PacketContext& context, const net::Packet& packet,
+                      const net::ParsedPacket& parsed);
 
   net::Verdict ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i, FlowRef flow);
   bool IsOver(const PacketContext& context, FlowRef flow, const net::ParsedPacket& parsed) const;

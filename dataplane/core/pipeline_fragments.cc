@@ -14,8 +14,14 @@ namespace {
 
 bool ConcernsUs(const Snapshot& snapshot, const ParsedPacket& fragment) {
   const net::FlowKey addresses = fragment.key();
-  return snapshot.own_addresses->contains(addresses.destination.address) ||
-         snapshot.gateway_backends->contains(addresses.source.address);
+  const net::IpAddress& destination = addresses.destination.address;
+  // Pings to the box are the kernel's, whole or not; answers to pings from inside are not.
+  if (net::IsIcmp(addresses.protocol))
+    return snapshot.outside_addresses->contains(destination) ||
+           snapshot.FindOutboundGateway(addresses, false) != nullptr;
+  return snapshot.own_addresses->contains(destination) ||
+         snapshot.gateway_backends->contains(addresses.source.address) ||
+         snapshot.FindOutboundGateway(addresses, false) != nullptr;
 }
 
 }  // namespace

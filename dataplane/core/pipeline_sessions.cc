@@ -57,7 +57,7 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
                                 const ParsedPacket& parsed) {
   const net::FlowKey key = parsed.key();
   const Service* service = context.snapshot.FindService(key.destination, key.protocol);
-  if (service == nullptr) return {};
+  if (service == nullptr) return OpenOutbound(context, packet, parsed);
   const bool needs_no_session = service->mode->is_one_way();
   if (needs_no_session && GoesOnStateless(context, *service, parsed)) return {.stateless = service};
   if (const Verdict verdict = CanOpen(*service, parsed); verdict != Verdict::kForwarded)
@@ -77,14 +77,14 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
     return {kNoFlow, *refusal};
   }
   const SessionId session = *std::get_if<SessionId>(&outcome);
-  Register(context, session, *service, backend);
+  Register(context, session, *service, backend, key.protocol);
   if (service->persistence.enabled)
     Remember(context, *service, backend, key, session, choice.remembered);
   return {RefOf(session, Direction::kForward), Verdict::kForwarded};
 }
 
 void Pipeline::Register(const PacketContext& context, SessionId session, const Service& service,
-                        const Backend& backend) {
+                        const Backend& backend, L4Protocol protocol) {
   SessionRecord& record = sessions_.record(session);
   record.service_slot = service.slot;
   record.created_ms = context.now_ms;
@@ -93,7 +93,7 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
     state.backend_slot = backend.slot;
     state.forwarding_mode = service.mode->index();
     state.last_seen_ms = context.now_ms;
-    state.tcp_state = service.protocol == L4Protocol::kTcp ? TcpState::kSynSent : TcpState::kNone;
+    state.tcp_state = protocol == L4Protocol::kTcp ? TcpState::kSynSent : TcpState::kNone;
     if (record.kind == SessionKind::kOneWay) state.flags |= kFlowOneWay;
     if (service.mode->keeps_ttl()) state.flags |= kFlowKeepsTtl;
   }
@@ -148,6 +148,7 @@ uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const
     const bool lingers = service && (!service->persistence.enabled || forward.packets != 0);
     return last_seen_ms + (lingers ? service->template_timeout_ms : 0);
   }
+  if (service && net::IsIcmp(forward.protocol)) return last_seen_ms + service->icmp_timeout_ms;
   const Timeouts& timeouts_ms = service ? service->timeouts_ms : kDefaultTimeoutsMs;
   return last_seen_ms + timeouts_ms[static_cast<size_t>(forward.tcp_state)];
 }
@@ -180,7 +181,12 @@ Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& k
     preview.verdict = Verdict::kForwarded;
     return preview;
   }
-  if (preview.service == nullptr) return preview;
+  if (preview.service == nullptr) {
+    const Outbound outbound = ChooseOutbound(snapshot, key);
+    preview.service = outbound.gateway;
+    if (outbound.gateway != nullptr) preview.verdict = outbound.verdict;
+    return preview;
+  }
   const Service& service = *preview.service;
   const bool needs_no_session = service.mode->is_one_way();
   uint32_t cursor = worker_.scheduler_cursors[service.slot];

@@ -126,6 +126,9 @@ struct Service {
   // other.)
   bool clamp_mss = false;
   Persistence persistence;
+  // Of outbound gateways (core/outbound_gateway.h).
+  uint32_t icmp_timeout_ms = 60'000;      // RFC 5508 REQ-2
+  bool endpoint_independent_udp = false;  // core/endpoint_mapping.h
   uint32_t template_timeout_ms = 0;  // of SessionKind::kTemplate, from when the last child ended
   std::vector<Backend> backends;
 };

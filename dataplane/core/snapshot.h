@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/network.h"
+#include "core/outbound_gateway.h"
 #include "core/service.h"
 #include "core/toeplitz.h"
 
@@ -45,19 +46,36 @@ struct Snapshot {
   std::shared_ptr<const Toeplitz> steering;
   std::shared_ptr<const Network> network = std::make_shared<Network>();
   std::shared_ptr<const ServiceIndex> index = std::make_shared<ServiceIndex>();
-  // VIPs and local addresses: TCP and UDP to these is ours.
+  // VIPs, local and outside addresses: TCP and UDP to these is ours.
   std::shared_ptr<const AddressSet> own_addresses = std::make_shared<AddressSet>();
   // Backends that the box is the gateway of: fragments of these may be ours wherever they go.
   std::shared_ptr<const AddressSet> gateway_backends = std::make_shared<AddressSet>();
   std::vector<std::shared_ptr<const Service>> services;  // by slot; null where unused
+  // The first that takes a flow has it. Their services stand in `services` too.
+  std::shared_ptr<const OutboundGateways> outbound_gateways = std::make_shared<OutboundGateways>();
+  std::shared_ptr<const AddressSet> outside_addresses = std::make_shared<AddressSet>();
 
   const Service* FindService(const net::Endpoint& address, net::L4Protocol protocol) const {
     const auto at = index->find({address, protocol});
     return at == index->end() ? nullptr : services[at->second].get();
   }
+  // `goes_round`: a packet to one of our outside addresses that another inside host is to get.
+  // Null: no gateway takes the flow.
+  const OutboundGateway* FindOutboundGateway(const net::FlowKey& key, bool goes_round) const {
+    const net::IpAddress& destination = key.destination.address;
+    if (!goes_round && IsOfTheBox(destination)) return nullptr;
+    for (const OutboundGateway& gateway : *outbound_gateways)
+      if (gateway.TakesFrom(key.source.address, key.protocol) &&
+          (goes_round || gateway.TakesTo(destination)))
+        return &gateway;
+    return nullptr;
+  }
   // Null when the service is gone (its sessions may go on).
   const Service* service(ServiceSlot slot) const {
     return slot < services.size() ? services[slot].get() : nullptr;
+  }
+  bool IsOfTheBox(const net::IpAddress& address) const {
+    return own_addresses->contains(address) || network->IsBoxAddress(address);
   }
   // The one place that decides which worker a flow belongs to.
   uint32_t OwnerOf(uint32_t steering_hash) const { return steering_hash % worker_count; }

@@ -5,6 +5,7 @@
 // worker alone; counters may be read by anyone at any time.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "core/network.h"
 #include "core/path_mtu.h"
 #include "core/service.h"
+#include "core/timer_wheel.h"
 #include "core/token_bucket.h"
 
 namespace steelyard::core {
@@ -38,6 +40,11 @@ struct ServiceCounters {
   Counter sessions_ended;
   Counter session_limit_packets;
   Counter sessions_not_remembered;  // by persistence, the table being full
+  // Choice of local ports (core/forward/local_port.h).
+  Counter local_port_searches;
+  Counter local_port_probes;
+  Counter local_port_long_searches;
+  Counter local_ports_exhausted_packets;
 
   uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
 };
@@ -67,6 +74,29 @@ class MissingNeighbours {
   alignas(64) std::atomic<uint32_t> tail_{0};
 };
 
+// Remote endpoints that no local port was found free towards, for a while: refusing one more flow
+// then costs one look here. A port that comes free meanwhile is found that much later.
+class ExhaustedRemotes {
+ public:
+  static constexpr uint32_t kRememberedMs = 100;
+
+  bool Contains(uint64_t hash, uint32_t now_ms) const {
+    const Entry& entry = entries_[hash % kCapacity];
+    return entry.hash == hash && TimeBefore(now_ms, entry.until_ms);
+  }
+  void Add(uint64_t hash, uint32_t now_ms) {
+    entries_[hash % kCapacity] = {hash, now_ms + kRememberedMs};
+  }
+
+ private:
+  struct Entry {
+    uint64_t hash = 0;
+    uint32_t until_ms = 0;
+  };
+  static constexpr size_t kCapacity = 1024;
+  std::array<Entry, kCapacity> entries_;
+};
+
 // ICMP errors of one worker (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). The rate is the
 // Linux kernel's (net.ipv4.icmp_msgs_per_sec): a few hundred kilobytes a second at most, and every
 // new sender needs but one to learn a path's MTU. The burst lets ten of them send their first ten
@@ -89,6 +119,7 @@ struct WorkerState {
   std::vector<uint32_t> scheduler_cursors;    // by ServiceSlot
   std::vector<uint64_t> new_session_buckets;  // by ServiceSlot, for TokenBucket::TakeFrom
   MissingNeighbours missing_neighbours;
+  ExhaustedRemotes exhausted_remotes;
   PathMtus path_mtus;
   uint16_t ip_identification = 0;  // of the next packet of the box's own that may be fragmented
   TokenBucket icmp_errors{kIcmpErrorsPerSecond, kIcmpErrorsAtOnce};

@@ -110,6 +110,17 @@ void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   parsed.packet_class = PacketClass::kFlow;
 }
 
+bool IsEcho(Family family, const IcmpEchoHeader& echo) {
+  if (echo.code != 0) return false;
+  return family == Family::kIpv4 ? echo.type == kIcmpv4EchoRequest || echo.type == kIcmpv4EchoReply
+                                 : echo.type == kIcmpv6EchoRequest || echo.type == kIcmpv6EchoReply;
+}
+
+template <typename Key>
+void SetEchoPorts(const IcmpEchoHeader& echo, Key& key) {
+  (IsEchoRequest(echo.type) ? key.source_port : key.destination_port) = echo.identifier;
+}
+
 // --- IPv6 extension headers ---------------------------------------------------------------------
 
 enum class ChainEnd { kUpperLayer, kFragment, kPunt, kBroken };
@@ -175,17 +186,29 @@ void ParseQuotedTcpOptions(const Packet& packet, ParsedPacket& parsed) {
     parsed.timestamps_offset = parsed.sack_offset = parsed.mss_offset = 0;
 }
 
-// Ports are the first four bytes of both TCP and UDP; RFC 792 promises eight bytes of them.
 template <typename Protocol>
 bool IsTunnel(Protocol protocol) {
   constexpr uint8_t kIpv4InIp = 4, kIpv6InIp = 41;
   return static_cast<uint8_t>(protocol) == kIpv4InIp || static_cast<uint8_t>(protocol) == kIpv6InIp;
 }
 
+// The protocols whose packets make flows.
+bool IsFlowProtocol(Family family, L4Protocol protocol) {
+  return protocol == L4Protocol::kTcp || protocol == L4Protocol::kUdp ||
+         protocol == (family == Family::kIpv4 ? L4Protocol::kIcmp : L4Protocol::kIcmpv6);
+}
+
+// Ports are the first four bytes of both TCP and UDP; RFC 792 promises eight bytes of them.
 template <typename Key>
 bool TakeQuotedPorts(const Packet& packet, ParsedPacket& parsed, Key& key) {
-  if (key.protocol != L4Protocol::kTcp && key.protocol != L4Protocol::kUdp) return false;
+  if (!IsFlowProtocol(parsed.family, key.protocol)) return false;
   if (parsed.l3_end - parsed.quoted_l4_offset < 8) return false;
+  if (IsIcmp(key.protocol)) {
+    const auto& echo = HeaderAt<IcmpEchoHeader>(packet, parsed.quoted_l4_offset);
+    if (!IsEcho(parsed.family, echo)) return false;
+    SetEchoPorts(echo, key);
+    return true;
+  }
   const auto& ports = HeaderAt<UdpHeader>(packet, parsed.quoted_l4_offset);
   key.source_port = ports.source_port;
   key.destination_port = ports.destination_port;
@@ -232,15 +255,22 @@ bool IsTranslatedError(Family family, uint8_t type) {
          type == kIcmpv4ParameterProblem;
 }
 
-void ParseIcmp(const Packet& packet, ParsedPacket& parsed) {
+template <typename Key>
+void ParseIcmp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
   if (available < sizeof(IcmpErrorHeader)) {
     if (available < 4) Malformed(parsed, Verdict::kMalformedIcmp);
     return;
   }
+  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(IcmpErrorHeader));
+  const auto& echo = HeaderAt<IcmpEchoHeader>(packet, parsed.l4_offset);
+  if (IsEcho(parsed.family, echo)) {
+    SetEchoPorts(echo, key);
+    parsed.packet_class = PacketClass::kFlow;
+    return;
+  }
   const auto& icmp = HeaderAt<IcmpErrorHeader>(packet, parsed.l4_offset);
   if (!IsTranslatedError(parsed.family, icmp.type)) return;
-  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(IcmpErrorHeader));
   parsed.quoted_l3_offset = parsed.payload_offset;
   const bool quotes_a_flow = parsed.family == Family::kIpv4 ? ParseQuotedIpv4(packet, parsed)
                                                             : ParseQuotedIpv6(packet, parsed);
@@ -289,15 +319,14 @@ void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
   parsed.l3_end = static_cast<uint16_t>(kL3Offset + total_bytes);
   if (IsMartian(ip.source, ip.destination)) return;
   parsed.v4 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(ip.protocol)};
-  const bool is_flow_protocol =
-      parsed.v4.protocol == L4Protocol::kTcp || parsed.v4.protocol == L4Protocol::kUdp;
   if (ip.is_fragment()) {
-    if (is_flow_protocol) parsed.packet_class = PacketClass::kFragment;
+    if (IsFlowProtocol(parsed.family, parsed.v4.protocol))
+      parsed.packet_class = PacketClass::kFragment;
     return;
   }
   if (parsed.v4.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v4);
   if (parsed.v4.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v4);
-  if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed);
+  if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed, parsed.v4);
 }
 
 void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
@@ -316,15 +345,14 @@ void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
   parsed.l3_end = static_cast<uint16_t>(end);
   if (chain_end == ChainEnd::kPunt || IsMartian(ip.source, ip.destination)) return;
   parsed.v6 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(next_header)};
-  const bool is_flow_protocol =
-      parsed.v6.protocol == L4Protocol::kTcp || parsed.v6.protocol == L4Protocol::kUdp;
   if (chain_end == ChainEnd::kFragment) {
-    if (is_flow_protocol) parsed.packet_class = PacketClass::kFragment;
+    if (IsFlowProtocol(parsed.family, parsed.v6.protocol))
+      parsed.packet_class = PacketClass::kFragment;
     return;
   }
   if (parsed.v6.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v6);
   if (parsed.v6.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v6);
-  if (parsed.v6.protocol == L4Protocol::kIcmpv6) return ParseIcmp(packet, parsed);
+  if (parsed.v6.protocol == L4Protocol::kIcmpv6) return ParseIcmp(packet, parsed, parsed.v6);
 }
 
 }  // namespace

@@ -18,14 +18,16 @@
 namespace steelyard::net {
 
 enum class PacketClass : uint8_t {
-  kFlow,         // TCP or UDP, whole: everything below is set
-  kIcmpError,    // quotes a TCP or UDP packet: key is the quoted packet's, quoted_* are set
+  kFlow,         // TCP, UDP or ICMP echo, whole: everything below is set
+  kIcmpError,    // quotes a packet of a flow: key is the quoted packet's, quoted_* are set
   kTunnelError,  // ICMP, quotes an IP packet in another: quoted_* are set, of key only addresses
-  kFragment,     // of a TCP or UDP datagram: only addresses of key are set
+  kFragment,     // of a TCP, UDP or ICMP datagram: of key only addresses and protocol are set
   kOther,        // the kernel's business
   kMalformed,    // `malformed` names the reason
 };
 
+// The key of ICMP echo has the identifier as the port of whoever asked, and 0 as the other's: a
+// request's is reversed in its reply (RFC 5508 section 3).
 struct ParsedPacket {
   PacketClass packet_class = PacketClass::kOther;
   Verdict malformed = Verdict::kForwarded;
@@ -33,7 +35,7 @@ struct ParsedPacket {
   uint8_t tcp_flags = 0;
   // Offsets from Packet::data.
   uint16_t l4_offset = 0;
-  uint16_t payload_offset = 0;  // behind the TCP or UDP header
+  uint16_t payload_offset = 0;  // behind the TCP, UDP or ICMP header
   uint16_t l3_end = 0;          // behind the IP datagram; the frame may have padding after it
   // TCP options, offset of the kind byte; 0: not there. Each has the length its RFC gives it.
   uint16_t timestamps_offset = 0;
@@ -61,6 +63,14 @@ inline constexpr uint16_t kL3Offset = sizeof(EthernetHeader);
 
 // `port_mac`: frames sent to another address are the kernel's business.
 ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac);
+
+constexpr bool IsIcmp(L4Protocol protocol) {
+  return protocol == L4Protocol::kIcmp || protocol == L4Protocol::kIcmpv6;
+}
+// Of an ICMP echo header of either family.
+constexpr bool IsEchoRequest(uint8_t icmp_type) {
+  return icmp_type == kIcmpv4EchoRequest || icmp_type == kIcmpv6EchoRequest;
+}
 
 // Accessors over bytes that the parser has proved to be there.
 template <typename Header>

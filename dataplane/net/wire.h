@@ -116,10 +116,22 @@ struct IcmpErrorHeader {
 };
 static_assert(sizeof(IcmpErrorHeader) == 8 && alignof(IcmpErrorHeader) == 1);
 
+// RFC 792, RFC 4443 section 4; the first eight bytes of a ping and of its answer.
+struct IcmpEchoHeader {
+  uint8_t type;
+  uint8_t code;
+  Be16 checksum;
+  Be16 identifier;
+  Be16 sequence;
+};
+static_assert(sizeof(IcmpEchoHeader) == 8 && alignof(IcmpEchoHeader) == 1);
+
 enum Icmpv4Type : uint8_t {
+  kIcmpv4EchoReply = 0,
   kIcmpv4DestinationUnreachable = 3,
   kIcmpv4SourceQuench = 4,
   kIcmpv4Redirect = 5,
+  kIcmpv4EchoRequest = 8,
   kIcmpv4TimeExceeded = 11,
   kIcmpv4ParameterProblem = 12,
 };
@@ -130,6 +142,8 @@ enum Icmpv6Type : uint8_t {
   kIcmpv6PacketTooBig = 2,
   kIcmpv6TimeExceeded = 3,
   kIcmpv6ParameterProblem = 4,
+  kIcmpv6EchoRequest = 128,
+  kIcmpv6EchoReply = 129,
 };
 
 enum Ipv6NextHeader : uint8_t {

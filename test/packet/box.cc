@@ -90,6 +90,21 @@ void Box::AddUsualServices(size_t backend_count) {
   Compile();
 }
 
+Box::Gateway& Box::AddGateway() {
+  Gateway gateway;
+  gateway.match.inside_prefixes = {*net::ParsePrefix("10.0.2.0/24"),
+                                   *net::ParsePrefix("fd00:2::/64")};
+  gateway.match.takes_tcp = gateway.match.takes_udp = gateway.match.takes_icmp = true;
+  gateway.service.name = "gateway" + std::to_string(gateways.size());
+  gateway.service.mode = &core::Snat();
+  gateway.service.local_addresses = {kOutside4, kOutside6};
+  gateway.service.backends = {{.available = true,
+                               .keeps_sessions = true,
+                               .slot = static_cast<uint32_t>(10'000 + gateways.size())}};
+  gateways.push_back(std::move(gateway));
+  return gateways.back();
+}
+
 core::Service& Box::service(const net::Endpoint& address, L4Protocol protocol) {
   return *std::find_if(services.begin(), services.end(), [&](const core::Service& service) {
     return service.address == address && service.protocol == protocol;
@@ -120,6 +135,19 @@ void Box::Compile() {
         gateway_backends->insert(backend.endpoint.address);
     snapshot.services.push_back(std::make_shared<core::Service>(service));
   }
+  auto outbound_gateways = std::make_shared<core::OutboundGateways>();
+  auto outside = std::make_shared<core::AddressSet>();
+  for (Gateway& gateway : gateways) {
+    gateway.service.slot = static_cast<uint32_t>(snapshot.services.size());
+    gateway.match.service = std::make_shared<core::Service>(gateway.service);
+    snapshot.services.push_back(gateway.match.service);
+    outbound_gateways->push_back(gateway.match);
+    const core::LocalAddresses& addresses = gateway.service.local_addresses;
+    for (const auto& list : {addresses.v4, addresses.v6}) outside->insert(list.begin(), list.end());
+  }
+  own->insert(outside->begin(), outside->end());
+  snapshot.outbound_gateways = std::move(outbound_gateways);
+  snapshot.outside_addresses = std::move(outside);
   snapshot.gateway_backends = std::move(gateway_backends);
   snapshot.index = std::move(index);
   snapshot.own_addresses = std::move(own);

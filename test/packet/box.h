@@ -28,6 +28,8 @@ inline constexpr core::PortId kBackendPort = 1;
 
 inline const net::IpAddress kLocal4 = Address("10.0.2.100");
 inline const net::IpAddress kLocal6 = Address("fd00:2::100");
+inline const net::IpAddress kOutside4 = Address("10.0.1.100");
+inline const net::IpAddress kOutside6 = Address("fd00:1::100");
 
 // Backend number 0, 1, …; port 8080.
 net::Endpoint Backend4(uint8_t number);
@@ -55,6 +57,14 @@ class Box {
   // TCP and UDP, IPv4 and IPv6, on port 80 with `backend_count` backends each.
   void AddUsualServices(size_t backend_count = 1);
   core::Service& service(const net::Endpoint& address, net::L4Protocol protocol);
+  // Of everything from the backends' networks, with kOutside4 and kOutside6. Slots come after the
+  // services'.
+  struct Gateway {
+    core::OutboundGateway match;
+    core::Service service;
+  };
+  std::vector<Gateway> gateways;
+  Gateway& AddGateway();
   std::string_view scheduler = "weighted_round_robin";  // of every service
   void Compile();  // a new snapshot with a new forwarding generation
   core::Snapshot snapshot;

@@ -179,7 +179,8 @@ void AddIpv4(Rows& rows) {
   rows.Fragment("IPv4 middle fragment", Fragment4(0x2005));
   rows.Fragment("IPv4 last fragment", Fragment4(0x0005));
   rows.Fragment("IPv4 UDP fragment", Fragment4(0x2000, 17));
-  rows.Kernels("IPv4 ICMP fragment", Fragment4(0x2000, 1));
+  rows.Fragment("IPv4 ICMP fragment", Fragment4(0x2000, 1), Verdict::kPunted);
+  rows.Kernels("IPv4 SCTP fragment", Fragment4(0x2000, 132));
   rows.Fragment("IPv4 fragment to another",
                 Frame(Ip(kClient4.address, Address("10.0.9.9"), 6, Pattern(40),
                          {.flags_and_offset = 0x2000})),
@@ -235,7 +236,7 @@ void AddIpv6(Rows& rows) {
   rows.Fragment("IPv6 last fragment", WithExtensions(44, FragmentHeader(17, 8)));
   rows.Fragment("IPv6 fragment behind options",
                 WithExtensions(0, Concat({Options(44), FragmentHeader(6, 9)})));
-  rows.Kernels("IPv6 ICMP fragment", WithExtensions(44, FragmentHeader(58, 1)));
+  rows.Fragment("IPv6 ICMP fragment", WithExtensions(44, FragmentHeader(58, 1)), Verdict::kPunted);
   rows.Fragment("IPv6 fragment to another",
                 Frame(Ip(kClient6.address, Address("fd00:9::9"), 6, Pattern(40),
                          {.extensions = FragmentHeader(6, 1), .first_extension = 44})),
@@ -329,10 +330,13 @@ void AddIcmp(Rows& rows) {
   bad("header cut short in IPv6", Frame(Ip(kClient6.address, kVip6.address, 58, {1, 4, 0})));
   rows.Kernels("ICMP error without second word",
                Frame(Ip(kClient4.address, kVip4.address, 1, {3, 3, 0, 0})));
-  rows.Kernels("ICMP echo", Error4(Pattern(56), 8, 0));
+  rows.Flow("ICMP echo", Error4(Pattern(56), 8, 0), Verdict::kPunted);
+  rows.Flow("ICMP echo reply", Error4(Pattern(56), 0, 0), Verdict::kPunted);
+  rows.Kernels("ICMP echo with a code", Error4(Pattern(56), 8, 1));
   rows.Kernels("ICMP redirect", Error4(Quote4(28), 5, 1));
   rows.Kernels("ICMP source quench", Error4(Quote4(28), 4, 0));
-  rows.Kernels("ICMPv6 echo", Error6(Pattern(56), 128, 0));
+  rows.Flow("ICMPv6 echo", Error6(Pattern(56), 128, 0), Verdict::kPunted);
+  rows.Flow("ICMPv6 echo reply", Error6(Pattern(56), 129, 0), Verdict::kPunted);
   rows.Kernels("ICMPv6 neighbour solicitation", Error6(Pattern(24), 135, 0));
   for (const size_t bytes : {0, 1, 19, 20, 27})
     rows.Kernels("ICMP quotes " + std::to_string(bytes) + " bytes", Error4(Quote4(bytes)));

@@ -33,8 +33,11 @@ class DnatMode : public ForwardingMode {
     const net::FlowKey client_flow = parsed.key();
     net::FlowKey backend_flow(client_flow.source, backend.endpoint, service.protocol);
     if (context.sessions.Find(backend_flow.Reversed()) != kNoFlow) {
-      const auto source = ChooseLocalEndpoint(context, {&client_flow.source.address, 1},
-                                              backend.endpoint, service.protocol);
+      const auto source = ChooseLocalEndpoint(context, service,
+                                              {.local_addresses = {&client_flow.source.address, 1},
+                                               .remote = backend.endpoint,
+                                               .protocol = service.protocol,
+                                               .paired_with = {}});
       if (!source) return net::Verdict::kLocalPortsExhausted;
       backend_flow.source = *source;
     }

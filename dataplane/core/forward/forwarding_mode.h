@@ -98,5 +98,6 @@ const ForwardingMode& FullNat();
 const ForwardingMode& Dnat();
 const ForwardingMode& Direct();
 const ForwardingMode& Tunnel();
+const ForwardingMode& Snat();  // of outbound gateways, not of services
 
 }  // namespace steelyard::core

@@ -180,9 +180,12 @@ class FullNatMode : public ForwardingMode {
 
   OpenOutcome Open(const PacketContext& context, const Service& service, const Backend& backend,
                    const Packet& packet, const ParsedPacket& parsed) const override {
-    const auto local =
-        ChooseLocalEndpoint(context, service.local_addresses.of(backend.endpoint.address.family()),
-                            backend.endpoint, service.protocol);
+    const auto local = ChooseLocalEndpoint(
+        context, service,
+        {.local_addresses = service.local_addresses.of(backend.endpoint.address.family()),
+         .remote = backend.endpoint,
+         .protocol = service.protocol,
+         .paired_with = {}});
     if (!local) return net::Verdict::kLocalPortsExhausted;
     const net::FlowKey client_flow = parsed.key();
     const net::FlowKey backend_flow(*local, backend.endpoint, service.protocol);

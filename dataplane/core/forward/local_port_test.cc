@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "packet/box.h"
@@ -17,8 +18,13 @@ using net::L4Protocol;
 class LocalPort : public testing::Test {
  protected:
   std::optional<Endpoint> Choose(const Endpoint& backend) {
-    return ChooseLocalEndpoint({box.snapshot, box.sessions(), box.worker(), 0, box.now_ns, 0},
-                               addresses, backend, L4Protocol::kTcp);
+    return ChooseLocalEndpoint({box.snapshot, box.sessions(), box.worker(), 0, box.now_ns,
+                                static_cast<uint32_t>(box.now_ns / 1'000'000)},
+                               service,
+                               {.local_addresses = addresses,
+                                .remote = backend,
+                                .protocol = L4Protocol::kTcp,
+                                .paired_with = paired_with});
   }
   void Take(const Endpoint& local, const Endpoint& backend) {
     const FlowKey out(local, backend, L4Protocol::kTcp);
@@ -29,7 +35,10 @@ class LocalPort : public testing::Test {
     ASSERT_NE(box.sessions().Insert({in, out}, {out.Reversed(), in.Reversed()}), kNoSession);
   }
   test::Box box{{.capacity = {140'000, 1}}};
+  const ServiceCounters& counters() { return box.worker().services[service.slot]; }
   std::vector<net::IpAddress> addresses = {test::kLocal4};
+  std::optional<net::IpAddress> paired_with;
+  Service service;
   uint32_t taken = 0;
 };
 
@@ -63,6 +72,55 @@ TEST_F(LocalPort, AllAddressesAreUsed) {
   for (int i = 0; i < 3000; ++i) ++chosen[Choose(test::Backend4(0))->address];
   EXPECT_EQ(chosen.size(), 3u);
   for (const auto& [address, times] : chosen) EXPECT_NEAR(times, 1000, 200);
+}
+
+TEST_F(LocalPort, PairedSessionsLeaveFromOneAddressWhileItHasPorts) {
+  addresses = {test::Address("10.0.2.100"), test::Address("10.0.2.101")};
+  std::map<net::IpAddress, int> hosts_of;
+  for (uint8_t host = 0; host < 40; ++host) {
+    paired_with = test::Backend4(host).address;
+    std::set<net::IpAddress> chosen;
+    for (int i = 0; i < 50; ++i) chosen.insert(Choose(test::Backend4(0))->address);
+    EXPECT_EQ(chosen.size(), 1u);
+    ++hosts_of[*chosen.begin()];
+  }
+  EXPECT_EQ(hosts_of.size(), 2u);
+  const net::IpAddress first = Choose(test::Backend4(0))->address;
+  for (uint32_t port = kFirstLocalPort; port < 65536; ++port)
+    Take({first, net::Be16(static_cast<uint16_t>(port))}, test::Backend4(0));
+  for (int i = 0; i < 50; ++i) EXPECT_NE(Choose(test::Backend4(0))->address, first);
+}
+
+TEST_F(LocalPort, ExhaustionIsCountedCostsAreBoundedAndThenNothing) {
+  for (uint32_t port = kFirstLocalPort; port < 65536; ++port)
+    Take({test::kLocal4, net::Be16(static_cast<uint16_t>(port))}, test::Backend4(0));
+  EXPECT_FALSE(Choose(test::Backend4(0)));
+  EXPECT_EQ(counters().local_port_searches.value(), 1u);
+  const uint64_t most_probes = counters().local_port_probes.value();
+  EXPECT_LT(most_probes, 2000u);
+  EXPECT_EQ(counters().local_port_long_searches.value(), 1u);
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(Choose(test::Backend4(0)));
+  EXPECT_EQ(counters().local_port_probes.value(), most_probes) << "no search again";
+  EXPECT_EQ(counters().local_ports_exhausted_packets.value(), 1001u);
+  EXPECT_TRUE(Choose(test::Backend4(1))) << "towards another it is free";
+
+  addresses.push_back(test::Address("10.0.2.101"));
+  box.Pass(ExhaustedRemotes::kRememberedMs + 1);
+  EXPECT_EQ(Choose(test::Backend4(0))->address, addresses[1]) << "a while later it is tried again";
+}
+
+// The warning comes before the end: at nine tenths long searches are common, at half they are not.
+TEST_F(LocalPort, LongSearchesTellOfOccupancy) {
+  const auto share_of_long_searches = [&](double occupancy) {
+    while (taken < (65536 - kFirstLocalPort) * occupancy)
+      Take(*Choose(test::Backend4(0)), test::Backend4(0));
+    const uint64_t before = counters().local_port_long_searches.value();
+    for (int i = 0; i < 2000; ++i) Choose(test::Backend4(0));
+    return static_cast<double>(counters().local_port_long_searches.value() - before) / 2000;
+  };
+  EXPECT_LT(share_of_long_searches(0.5), 0.002);
+  const double at_nine_tenths = share_of_long_searches(0.9);
+  EXPECT_NEAR(at_nine_tenths, std::pow(0.9, kLongSearchProbes), 0.05);
 }
 
 TEST_F(LocalPort, NoneWithoutAddresses) {

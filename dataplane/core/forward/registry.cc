@@ -7,7 +7,7 @@
 namespace steelyard::core {
 
 std::span<const ForwardingMode* const> ForwardingModes() {
-  static const std::array kModes = {&FullNat(), &Dnat(), &Direct(), &Tunnel()};
+  static const std::array kModes = {&FullNat(), &Dnat(), &Direct(), &Tunnel(), &Snat()};
   return kModes;
 }
 

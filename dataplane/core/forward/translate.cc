@@ -27,6 +27,15 @@ void TranslateL4(const ParsedPacket& parsed, Packet& packet, net::L4Protocol pro
   }
 }
 
+// `changes`: under the checksum, which in IPv4 covers no addresses.
+void TranslateEcho(const ParsedPacket& parsed, Packet& packet, Be16 source_port,
+                   Be16 destination_port, ChecksumDelta changes) {
+  auto& echo = HeaderAt<net::IcmpEchoHeader>(packet, parsed.l4_offset);
+  const Be16 identifier = net::IsEchoRequest(echo.type) ? source_port : destination_port;
+  echo.checksum = changes.Replace(echo.identifier, identifier).ApplyTo(echo.checksum);
+  echo.identifier = identifier;
+}
+
 }  // namespace
 
 void TranslatePacket(const SessionTable& sessions, FlowRef flow, const ParsedPacket& parsed,
@@ -38,9 +47,11 @@ void TranslatePacket(const SessionTable& sessions, FlowRef flow, const ParsedPac
     ip.source = record.new_source;
     ip.destination = record.new_destination;
     ip.checksum = addresses.ApplyTo(ip.checksum);
-    TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
-                record.new_destination_port, l4_changes.Add(addresses));
-    return;
+    if (record.state.protocol == net::L4Protocol::kIcmp) [[unlikely]]
+      return TranslateEcho(parsed, packet, record.new_source_port, record.new_destination_port,
+                           l4_changes);
+    return TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
+                       record.new_destination_port, l4_changes.Add(addresses));
   }
   const WideFlow& record = sessions.wide(flow);
   // Else ChangeFamily has written them.
@@ -49,9 +60,12 @@ void TranslatePacket(const SessionTable& sessions, FlowRef flow, const ParsedPac
     ip.source = record.new_source;
     ip.destination = record.new_destination;
   }
+  l4_changes.Add(ChecksumDelta(record.state.address_checksum_delta));
+  if (record.state.protocol == net::L4Protocol::kIcmpv6) [[unlikely]]
+    return TranslateEcho(parsed, packet, record.new_source_port, record.new_destination_port,
+                         l4_changes);
   TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
-              record.new_destination_port,
-              l4_changes.Add(ChecksumDelta(record.state.address_checksum_delta)));
+              record.new_destination_port, l4_changes);
 }
 
 namespace {

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/endpoint_mapping.h"
+#include "core/pipeline.h"
+
+namespace steelyard::core {
+
+using net::L4Protocol;
+using net::ParsedPacket;
+using net::Verdict;
+
+namespace {
+
+// What does not open a flow of its own may answer one that came in by the kernel's routes.
+bool OpensOutbound(const ParsedPacket& parsed, const net::Packet& packet) {
+  if (parsed.protocol() == L4Protocol::kTcp) return EventOf(parsed.tcp_flags) == TcpEvent::kSyn;
+  if (!net::IsIcmp(parsed.protocol())) return true;
+  return net::IsEchoRequest(net::HeaderAt<net::IcmpEchoHeader>(packet, parsed.l4_offset).type);
+}
+
+// The mapping of the outside endpoint that the flow goes to.
+SessionId TargetOf(const Snapshot& snapshot, const SessionTable& sessions,
+                   const net::FlowKey& key) {
+  if (key.protocol != L4Protocol::kUdp ||
+      !snapshot.outside_addresses->contains(key.destination.address))
+    return kNoSession;
+  return FindMappingOfOutside(sessions, key.destination);
+}
+
+}  // namespace
+
+// To the box itself there is always a way: its flows turn round and go to inside hosts.
+Pipeline::Outbound Pipeline::ChooseOutbound(const Snapshot& snapshot,
+                                            const net::FlowKey& key) const {
+  if (snapshot.outbound_gateways->empty()) return {};
+  Outbound outbound;
+  outbound.target = TargetOf(snapshot, sessions_, key);
+  const bool goes_round = outbound.target != kNoSession;
+  if (const OutboundGateway* gateway = snapshot.FindOutboundGateway(key, goes_round)) {
+    const auto route = snapshot.network->Find(key.destination.address, 0).outcome;
+    if (!goes_round && route == Network::Outcome::kNoRoute) return {};
+    outbound.gateway = gateway->service.get();
+    outbound.from_inside = true;
+  } else if (goes_round) {
+    outbound.gateway = snapshot.service(sessions_.record(outbound.target).service_slot);
+  }
+  if (outbound.gateway == nullptr) return {};
+  const uint64_t active = worker_.services[outbound.gateway->slot].sessions_active();
+  if (active >= outbound.gateway->max_sessions_per_worker)
+    outbound.verdict = Verdict::kSessionLimit;
+  return outbound;
+}
+
+Pipeline::Opened Pipeline::OpenOutbound(const PacketContext& context, const net::Packet& packet,
+                                        const ParsedPacket& parsed) {
+  const net::FlowKey key = parsed.key();
+  const Outbound outbound = ChooseOutbound(context.snapshot, key);
+  if (outbound.gateway == nullptr || !OpensOutbound(parsed, packet)) return {};
+  const Service& gateway = *outbound.gateway;
+  if (outbound.verdict != Verdict::kForwarded) {
+    worker_.services[gateway.slot].session_limit_packets.Add(1);
+    return {kNoFlow, outbound.verdict};
+  }
+  const Backend& outside = gateway.backends.front();
+  SessionId session = kNoSession;
+  if (outbound.from_inside) {
+    const auto outcome = gateway.mode->Open(context, gateway, outside, packet, parsed);
+    if (const Verdict* refusal = std::get_if<Verdict>(&outcome)) return {kNoFlow, *refusal};
+    session = *std::get_if<SessionId>(&outcome);
+  } else {
+    session = OpenInbound(context, outbound.target, key);
+    if (session == kNoSession) return {kNoFlow, Verdict::kSessionTableFull};
+  }
+  Register(context, session, gateway, outside, key.protocol);
+  return {sessions_.Find(key), Verdict::kForwarded};
+}
+
+}  // namespace steelyard::core
