@@ -5,7 +5,6 @@
 #include <set>
 
 #include "control/request_error.h"
-#include "control/service_compiler.h"
 #include "core/forward/forwarding_mode.h"
 #include "net/wire.h"
 #include "proto/convert.h"
@@ -81,28 +80,32 @@ std::unique_ptr<const core::Snapshot> Configuration::Current() const {
 
 // --- services ----------------------------------------------------------------------------------
 
-Configuration::ServiceEntry Configuration::Compile(const v1::Service& message,
-                                                   const std::string& path,
-                                                   AcquiredSlots& acquired) {
-  const CompileContext context{
+CompileContext Configuration::ContextFor(const std::string& path, AcquiredSlots& acquired) {
+  return {
       .service_slot =
-          [&](const std::string& name) {
+          [this, path, &acquired](const std::string& name) {
             if (!service_slots_.IsInUse(name)) acquired.services.push_back(name);
             return RequireSlot(service_slots_, name, path, "services", core::kMaxServices);
           },
       .backend_slot =
-          [&](const std::string& name) {
+          [this, path, &acquired](const std::string& name) {
             if (!backend_slots_.IsInUse(name)) acquired.backends.push_back(name);
             return RequireSlot(backend_slots_, name, path, "backends", core::kMaxBackends);
           },
       .health =
-          [&](const std::string& name) {
+          [this](const std::string& name) {
             const auto at = health_.find(name);
             return at == health_.end() ? v1::HEALTH_UNCHECKED : at->second.health;
           },
       .workers = static_cast<uint32_t>(workers_.size()),
   };
-  return {message, proto::Fingerprint(message), CompileService(message, path, context)};
+}
+
+Configuration::ServiceEntry Configuration::Compile(const v1::Service& message,
+                                                   const std::string& path,
+                                                   AcquiredSlots& acquired) {
+  return {message, proto::Fingerprint(message),
+          CompileService(message, path, ContextFor(path, acquired))};
 }
 
 Configuration::Staged Configuration::Stage(const v1::ApplyServicesRequest& request,
@@ -121,6 +124,42 @@ Configuration::Staged Configuration::Stage(const v1::ApplyServicesRequest& reque
       Refuse(path + ".name", "'" + message.name() + "' stands twice in the request");
   }
   return staged;
+}
+
+std::vector<Configuration::GatewayEntry> Configuration::StageGateways(
+    const v1::ApplyServicesRequest& request, AcquiredSlots& acquired) {
+  std::vector<GatewayEntry> staged;
+  std::set<std::string> names;
+  for (int i = 0; i < request.outbound_gateways_size(); ++i) {
+    const v1::OutboundGateway& message = request.outbound_gateways(i);
+    const std::string path = Indexed("outbound_gateways", i);
+    if (!names.insert(message.name()).second)
+      Refuse(path + ".name", "'" + message.name() + "' stands twice in the request");
+    const uint64_t content = proto::Fingerprint(message);
+    const auto unchanged =
+        std::find_if(gateways_.begin(), gateways_.end(), [&](const GatewayEntry& entry) {
+          return entry.name == message.name() && entry.content == content;
+        });
+    staged.push_back({message.name(), proto::FingerprintAt(message, static_cast<uint64_t>(i)),
+                      content,
+                      unchanged != gateways_.end()
+                          ? unchanged->compiled
+                          : CompileOutboundGateway(message, path, ContextFor(path, acquired))});
+  }
+  return staged;
+}
+
+std::optional<core::ServiceSlot> Configuration::FindSlot(const std::string& name) const {
+  if (const auto at = services_.find(name); at != services_.end()) return at->second.compiled->slot;
+  for (const GatewayEntry& gateway : gateways_)
+    if (gateway.name == name) return gateway.compiled.service->slot;
+  return std::nullopt;
+}
+
+uint64_t Configuration::services_fingerprint() const {
+  uint64_t sum = services_fingerprint_;
+  for (const GatewayEntry& gateway : gateways_) sum += gateway.fingerprint;
+  return sum;
 }
 
 void Configuration::RequireDistinctAddresses(const v1::ApplyServicesRequest& request,
@@ -142,12 +181,12 @@ void Configuration::RequireDistinctAddresses(const v1::ApplyServicesRequest& req
   }
 }
 
-Configuration::Staged Configuration::Check(const v1::ApplyServicesRequest& request) {
+Configuration::Checked Configuration::Check(const v1::ApplyServicesRequest& request) {
   AcquiredSlots acquired;
   try {
-    Staged staged = Stage(request, acquired);
-    RequireDistinctAddresses(request, staged);
-    return staged;
+    Checked checked{Stage(request, acquired), StageGateways(request, acquired)};
+    RequireDistinctAddresses(request, checked.services);
+    return checked;
   } catch (...) {
     for (const std::string& name : acquired.services) service_slots_.Release(name);
     for (const std::string& name : acquired.backends) backend_slots_.Release(name);
@@ -190,6 +229,24 @@ void Configuration::Uninstall(const std::string& name) {
   ++current_.forwarding_generation;
 }
 
+void Configuration::InstallGateways(std::vector<GatewayEntry> gateways) {
+  std::set<std::string> kept;
+  for (const GatewayEntry& gateway : gateways) kept.insert(gateway.name);
+  for (const GatewayEntry& gateway : gateways_) {
+    if (kept.contains(gateway.name)) continue;
+    current_.services[gateway.compiled.service->slot] = nullptr;
+    service_slots_.Release(GatewaySlotName(gateway.name));
+    backend_slots_.Release(GatewaySlotName(gateway.name));
+    ++current_.forwarding_generation;
+  }
+  for (const GatewayEntry& gateway : gateways) {
+    const core::ServiceSlot slot = gateway.compiled.service->slot;
+    if (current_.services.size() <= slot) current_.services.resize(slot + 1);
+    current_.services[slot] = gateway.compiled.service;
+  }
+  gateways_ = std::move(gateways);
+}
+
 void Configuration::RebuildIndex() {
   auto index = std::make_shared<core::ServiceIndex>();
   auto addresses = std::make_shared<core::AddressSet>();
@@ -205,6 +262,17 @@ void Configuration::RebuildIndex() {
     for (const core::Backend& backend : service.backends)
       gateway_backends->insert(backend.endpoint.address);
   }
+  auto outbound_gateways = std::make_shared<core::OutboundGateways>();
+  auto outside_addresses = std::make_shared<core::AddressSet>();
+  for (const GatewayEntry& gateway : gateways_) {
+    outbound_gateways->push_back(gateway.compiled);
+    const core::LocalAddresses& outside = gateway.compiled.service->local_addresses;
+    for (const auto& of_family : {outside.v4, outside.v6})
+      outside_addresses->insert(of_family.begin(), of_family.end());
+  }
+  addresses->insert(outside_addresses->begin(), outside_addresses->end());
+  current_.outbound_gateways = std::move(outbound_gateways);
+  current_.outside_addresses = std::move(outside_addresses);
   current_.index = std::move(index);
   current_.own_addresses = std::move(addresses);
   current_.gateway_backends = std::move(gateway_backends);
@@ -216,13 +284,14 @@ std::unique_ptr<const core::Snapshot> Configuration::Apply(
     throw RequestError(v1::Error::CODE_CONFLICT, "base_generation",
                        "generation " + std::to_string(current_.generation) + " is in force, not " +
                            std::to_string(request.base_generation()));
-  Staged staged = Check(request);
+  auto [staged, gateways] = Check(request);
   std::set<std::string> leaving(request.removed().begin(), request.removed().end());
   if (request.replace())
     for (const auto& [name, entry] : services_) leaving.insert(name);
   for (const std::string& name : leaving)
     if (!staged.contains(name)) Uninstall(name);
   for (auto& [name, entry] : staged) Install(std::move(entry));
+  InstallGateways(std::move(gateways));
   RebuildIndex();
   current_.generation = request.generation();
   return Current();
@@ -394,8 +463,13 @@ Configuration::BackendTotals Configuration::SumOf(core::BackendSlot slot) const 
 Configuration::ServiceTotals Configuration::SumOfService(core::ServiceSlot slot) const {
   ServiceTotals sum;
   for (const core::WorkerState* worker : workers_) {
-    sum.session_limit_packets += worker->services[slot].session_limit_packets.value();
-    sum.sessions_not_remembered += worker->services[slot].sessions_not_remembered.value();
+    const core::ServiceCounters& counters = worker->services[slot];
+    sum.session_limit_packets += counters.session_limit_packets.value();
+    sum.sessions_not_remembered += counters.sessions_not_remembered.value();
+    sum.local_port_searches += counters.local_port_searches.value();
+    sum.local_port_probes += counters.local_port_probes.value();
+    sum.local_port_long_searches += counters.local_port_long_searches.value();
+    sum.local_ports_exhausted_packets += counters.local_ports_exhausted_packets.value();
   }
   return sum;
 }
@@ -404,8 +478,13 @@ Configuration::ServiceTotals Configuration::ServiceTotalsOf(core::ServiceSlot sl
   ServiceTotals totals = SumOfService(slot);
   const auto at = service_baselines_.find(slot);
   if (at == service_baselines_.end()) return totals;
-  totals.session_limit_packets -= at->second.session_limit_packets;
-  totals.sessions_not_remembered -= at->second.sessions_not_remembered;
+  const ServiceTotals& base = at->second;
+  totals.session_limit_packets -= base.session_limit_packets;
+  totals.sessions_not_remembered -= base.sessions_not_remembered;
+  totals.local_port_searches -= base.local_port_searches;
+  totals.local_port_probes -= base.local_port_probes;
+  totals.local_port_long_searches -= base.local_port_long_searches;
+  totals.local_ports_exhausted_packets -= base.local_ports_exhausted_packets;
   return totals;
 }
 

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "control/service_compiler.h"
 #include "control/slot_table.h"
 #include "core/snapshot.h"
 #include "core/worker_state.h"
@@ -32,7 +34,7 @@ class Configuration {
   std::unique_ptr<const core::Snapshot> Current() const;
 
   uint64_t generation() const { return current_.generation; }
-  uint64_t services_fingerprint() const { return services_fingerprint_; }
+  uint64_t services_fingerprint() const;  // with the outbound gateways'
   uint64_t health_fingerprint() const { return health_fingerprint_; }
   uint64_t network_fingerprint() const { return network_fingerprint_; }
 
@@ -43,6 +45,16 @@ class Configuration {
     std::shared_ptr<const core::Service> compiled;
   };
   const std::map<std::string, ServiceEntry>& services() const { return services_; }
+  // Outbound gateways in force, in their order.
+  struct GatewayEntry {
+    std::string name;
+    uint64_t fingerprint = 0;  // at its position
+    uint64_t content = 0;      // anywhere
+    core::OutboundGateway compiled;
+  };
+  const std::vector<GatewayEntry>& gateways() const { return gateways_; }
+  // Of the service or outbound gateway of that name.
+  std::optional<core::ServiceSlot> FindSlot(const std::string& name) const;
   const core::Snapshot& current() const { return current_; }
 
   // What the workers count for a backend, less what an earlier holder of its slot left behind.
@@ -55,6 +67,8 @@ class Configuration {
   // Of a service, the same way.
   struct ServiceTotals {
     uint64_t session_limit_packets = 0, sessions_not_remembered = 0;
+    uint64_t local_port_searches = 0, local_port_probes = 0, local_port_long_searches = 0;
+    uint64_t local_ports_exhausted_packets = 0;
   };
   ServiceTotals ServiceTotalsOf(core::ServiceSlot slot) const;
 
@@ -65,14 +79,22 @@ class Configuration {
   struct AcquiredSlots {
     std::vector<std::string> services, backends;
   };
+  struct Checked {
+    Staged services;
+    std::vector<GatewayEntry> gateways;
+  };
+  CompileContext ContextFor(const std::string& path, AcquiredSlots& acquired);
   ServiceEntry Compile(const v1::Service& message, const std::string& path,
                        AcquiredSlots& acquired);
   Staged Stage(const v1::ApplyServicesRequest& request, AcquiredSlots& acquired);
-  Staged Check(const v1::ApplyServicesRequest& request);
+  std::vector<GatewayEntry> StageGateways(const v1::ApplyServicesRequest& request,
+                                          AcquiredSlots& acquired);
+  Checked Check(const v1::ApplyServicesRequest& request);
   void RequireDistinctAddresses(const v1::ApplyServicesRequest& request,
                                 const Staged& staged) const;
   void Install(ServiceEntry entry);
   void Uninstall(const std::string& name);
+  void InstallGateways(std::vector<GatewayEntry> gateways);
   void RebuildIndex();
   BackendTotals SumOf(core::BackendSlot slot) const;
   ServiceTotals SumOfService(core::ServiceSlot slot) const;
@@ -85,6 +107,7 @@ class Configuration {
 
   std::map<std::string, ServiceEntry> services_;
   uint64_t services_fingerprint_ = 0;
+  std::vector<GatewayEntry> gateways_;
   struct HealthEntry {
     v1::Health health;
     uint64_t fingerprint;

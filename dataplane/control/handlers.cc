@@ -159,12 +159,40 @@ void Handlers::GetStatus(const Request&, Response& response) {
   }
 }
 
+namespace {
+
+void FillLocalPorts(const Configuration::ServiceTotals& totals, v1::LocalPortCounters& out) {
+  out.set_searches(totals.local_port_searches);
+  out.set_probes(totals.local_port_probes);
+  out.set_long_searches(totals.local_port_long_searches);
+  out.set_exhausted_packets(totals.local_ports_exhausted_packets);
+}
+
+}  // namespace
+
+void Handlers::FillOutboundGateway(const std::string& name, const core::Service& gateway,
+                                   v1::OutboundGatewayCounters& out) const {
+  out.set_name(name);
+  const Configuration::BackendTotals totals =
+      configuration_.TotalsOf(gateway.backends.front().slot);
+  out.mutable_to_outside()->set_packets(totals.packets_to_backend);
+  out.mutable_to_outside()->set_bytes(totals.bytes_to_backend);
+  out.mutable_to_inside()->set_packets(totals.packets_to_client);
+  out.mutable_to_inside()->set_bytes(totals.bytes_to_client);
+  out.set_sessions_active(totals.sessions_created - totals.sessions_ended);
+  out.set_sessions_created(totals.sessions_created);
+  const Configuration::ServiceTotals of_service = configuration_.ServiceTotalsOf(gateway.slot);
+  out.set_session_limit_packets(of_service.session_limit_packets);
+  FillLocalPorts(of_service, *out.mutable_local_ports());
+}
+
 void Handlers::FillService(const std::string& name, const core::Service& service,
                            v1::ServiceCounters& out) const {
   out.set_name(name);
   const Configuration::ServiceTotals of_service = configuration_.ServiceTotalsOf(service.slot);
   out.set_session_limit_packets(of_service.session_limit_packets);
   out.set_sessions_not_remembered(of_service.sessions_not_remembered);
+  FillLocalPorts(of_service, *out.mutable_local_ports());
   for (const core::Backend& backend : service.backends) {
     const Configuration::BackendTotals totals = configuration_.TotalsOf(backend.slot);
     v1::BackendCounters& counters = *out.add_backends();
@@ -188,6 +216,8 @@ void Handlers::GetCounters(const Request& request, Response& response) {
   if (request.get_counters().without_services()) return;
   for (const auto& [name, entry] : configuration_.services())
     FillService(name, *entry.compiled, *counters.add_services());
+  for (const auto& gateway : configuration_.gateways())
+    FillOutboundGateway(gateway.name, *gateway.compiled.service, *counters.add_outbound_gateways());
 }
 
 void Handlers::TakeMissingNeighbours(const Request&, Response& response) {
@@ -235,11 +265,10 @@ void Handlers::ApplyHealth(const Request& request, Response& response) {
 SessionSelection Handlers::SelectionOf(const v1::SessionFilter& filter) const {
   SessionSelection selection;
   if (!filter.service().empty()) {
-    const auto at = configuration_.services().find(filter.service());
-    if (at == configuration_.services().end())
+    selection.service_slot = configuration_.FindSlot(filter.service());
+    if (!selection.service_slot)
       throw RequestError(v1::Error::CODE_NOT_FOUND, "filter.service",
-                         "no service '" + filter.service() + "'");
-    selection.service_slot = at->second.compiled->slot;
+                         "no service or outbound gateway '" + filter.service() + "'");
   }
   if (!filter.client_prefix().empty())
     selection.client = Require(net::ParsePrefix(filter.client_prefix()), "filter.client_prefix");
@@ -247,7 +276,8 @@ SessionSelection Handlers::SelectionOf(const v1::SessionFilter& filter) const {
     selection.backend =
         Require(net::ParseIpAddress(filter.backend_address()), "filter.backend_address");
   if (filter.protocol() != v1::PROTOCOL_UNSPECIFIED)
-    selection.protocol = Require(proto::ToL4Protocol(filter.protocol()), "filter.protocol");
+    selection.protocol =
+        Require(proto::ToL4Protocol(filter.protocol(), net::Family::kIpv4), "filter.protocol");
   return selection;
 }
 
@@ -305,14 +335,35 @@ void Handlers::ListSessions(const Request& request, const Send& send) {
   send(last);
 }
 
-void Handlers::Lookup(const Request& request, Response& response) {
-  const v1::LookupRequest& lookup = request.lookup();
-  const net::FlowKey key{Require(proto::ToEndpoint(lookup.source()), "source"),
-                         Require(proto::ToEndpoint(lookup.destination()), "destination"),
-                         Require(proto::ToL4Protocol(lookup.protocol()), "protocol")};
-  if (key.source.address.family() != key.destination.address.family())
+namespace {
+
+// Of ICMP echo the port is the identifier of whoever asks, and 0 of the other.
+net::Endpoint EndpointOf(const v1::Endpoint& message, v1::Protocol protocol,
+                         const std::string& path) {
+  if (protocol != v1::PROTOCOL_ICMP) return Require(proto::ToEndpoint(message), path);
+  if (message.port() > UINT16_MAX)
+    throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, path + ".port",
+                       "an ICMP identifier is at most 65535");
+  return {Require(net::ParseIpAddress(message.address()), path),
+          net::Be16(static_cast<uint16_t>(message.port()))};
+}
+
+net::FlowKey KeyOf(const v1::LookupRequest& lookup) {
+  const net::Endpoint source = EndpointOf(lookup.source(), lookup.protocol(), "source");
+  const net::Endpoint destination =
+      EndpointOf(lookup.destination(), lookup.protocol(), "destination");
+  const net::Family family = source.address.family();
+  if (family != destination.address.family())
     throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "destination",
                        "must be of the source's address family");
+  return {source, destination, Require(proto::ToL4Protocol(lookup.protocol(), family), "protocol")};
+}
+
+}  // namespace
+
+void Handlers::Lookup(const Request& request, Response& response) {
+  const v1::LookupRequest& lookup = request.lookup();
+  const net::FlowKey key = KeyOf(lookup);
   const core::Snapshot& snapshot = dataplane_.snapshots->current();
   const uint32_t hash = snapshot.steering->Hash(key);
   const uint32_t owner = snapshot.OwnerOf(hash);

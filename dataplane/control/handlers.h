@@ -43,6 +43,8 @@ class Handlers {
   void ApplyAndPublish(const ApplyRequest& request, v1::Response& response);
   SessionSelection SelectionOf(const v1::SessionFilter& filter) const;
   void Fill(const SessionView& view, uint32_t worker, v1::Session& out) const;
+  void FillOutboundGateway(const std::string& name, const core::Service& gateway,
+                           v1::OutboundGatewayCounters& out) const;
   void FillService(const std::string& name, const core::Service& service,
                    v1::ServiceCounters& out) const;
 

@@ -142,7 +142,74 @@ void LetFirstPriorityTakeSessions(const v1::Service& message,
     backends[i].available &= message.backends(static_cast<int>(i)).priority() == first;
 }
 
+std::vector<net::Prefix> CompilePrefixes(
+    const google::protobuf::RepeatedPtrField<std::string>& texts, const std::string& path) {
+  std::vector<net::Prefix> prefixes;
+  for (int i = 0; i < texts.size(); ++i)
+    prefixes.push_back(Require(net::ParsePrefix(texts[i]), path + "[" + std::to_string(i) + "]"));
+  return prefixes;
+}
+
+void CompileProtocols(const v1::OutboundGateway& message, const std::string& path,
+                      core::OutboundGateway& gateway) {
+  for (int i = 0; i < message.protocols_size(); ++i) switch (message.protocols(i)) {
+      case v1::PROTOCOL_TCP:
+        gateway.takes_tcp = true;
+        break;
+      case v1::PROTOCOL_UDP:
+        gateway.takes_udp = true;
+        break;
+      case v1::PROTOCOL_ICMP:
+        gateway.takes_icmp = true;
+        break;
+      default:
+        Refuse(path + "[" + std::to_string(i) + "]", "must be tcp, udp or icmp");
+    }
+}
+
+// The sessions of a gateway are those of a service that has the world outside as its one backend.
+std::shared_ptr<const core::Service> CompileGatewayService(const v1::OutboundGateway& message,
+                                                           const std::string& path,
+                                                           const CompileContext& context) {
+  auto service = std::make_shared<core::Service>();
+  service->name = message.name();
+  service->mode = &core::Snat();
+  for (int i = 0; i < message.outside_addresses_size(); ++i)
+    service->local_addresses.Add(Require(net::ParseIpAddress(message.outside_addresses(i)),
+                                         path + ".outside_addresses[" + std::to_string(i) + "]"));
+  service->timeouts_ms = CompileTimeouts(message.timeouts(), path + ".timeouts");
+  if (message.timeouts().icmp_ms() == 0 || message.timeouts().icmp_ms() > kMaxTimeoutMs)
+    Refuse(path + ".timeouts.icmp_ms", "must be within 1 ms to 24 h");
+  service->icmp_timeout_ms = static_cast<uint32_t>(message.timeouts().icmp_ms());
+  service->endpoint_independent_udp =
+      message.udp_mapping() == v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT;
+  service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
+  service->slot = context.service_slot(GatewaySlotName(message.name()));
+  core::Backend& outside = service->backends.emplace_back();
+  outside.available = outside.keeps_sessions = true;
+  outside.slot = context.backend_slot(GatewaySlotName(message.name()));
+  if (const net::Status status = service->mode->Check(*service, outside); !status)
+    Refuse(path + ".outside_addresses", status.error().message);
+  return service;
+}
+
 }  // namespace
+
+std::string GatewaySlotName(const std::string& gateway) {
+  return "outbound gateway " + gateway;
+}
+
+core::OutboundGateway CompileOutboundGateway(const v1::OutboundGateway& message,
+                                             const std::string& path,
+                                             const CompileContext& context) {
+  core::OutboundGateway gateway;
+  if (message.name().empty()) Refuse(path + ".name", "must not be empty");
+  gateway.inside_prefixes = CompilePrefixes(message.inside_prefixes(), path + ".inside_prefixes");
+  gateway.destinations = CompilePrefixes(message.destinations(), path + ".destinations");
+  CompileProtocols(message, path + ".protocols", gateway);
+  gateway.service = CompileGatewayService(message, path, context);
+  return gateway;
+}
 
 std::string BackendName(const std::string& service, const std::string& address, uint32_t port) {
   // One name however the address is written; what is no address is refused where it is compiled.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From one service message to the immutable core::Service that workers read. Throws RequestError
-// naming the field; alters nothing but the slots it acquires. Main thread only.
+// From one service or outbound gateway message to the immutable object that workers read. Throws
+// RequestError naming the field; alters nothing but the slots it acquires. Main thread only.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "core/outbound_gateway.h"
 #include "core/service.h"
 #include "model.pb.h"
 
@@ -27,5 +28,12 @@ struct CompileContext {
 std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
                                                     const std::string& path,
                                                     const CompileContext& context);
+
+// Names of an outbound gateway's slots; none that a service or a backend could have.
+std::string GatewaySlotName(const std::string& gateway);
+
+core::OutboundGateway CompileOutboundGateway(const v1::OutboundGateway& message,
+                                             const std::string& path,
+                                             const CompileContext& context);
 
 }  // namespace steelyard::control

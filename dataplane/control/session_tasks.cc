@@ -30,7 +30,8 @@ bool SessionSelection::Accepts(const SessionView& session) const {
   return (!service_slot || *service_slot == session.service_slot) &&
          (!client || client->Contains(client_flow.source.address)) &&
          (!backend || *backend == session.forward.rewrite.destination.address) &&
-         (!protocol || *protocol == client_flow.protocol);
+         (!protocol || *protocol == client_flow.protocol ||
+          (net::IsIcmp(*protocol) && net::IsIcmp(client_flow.protocol)));
 }
 
 ListSessionsTask::ListSessionsTask(const core::Snapshot& snapshot,

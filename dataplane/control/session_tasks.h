@@ -28,7 +28,7 @@ struct SessionSelection {
   std::optional<core::ServiceSlot> service_slot;
   std::optional<net::Prefix> client;
   std::optional<net::IpAddress> backend;
-  std::optional<net::L4Protocol> protocol;
+  std::optional<net::L4Protocol> protocol;  // kIcmp: of either family
 
   bool Accepts(const SessionView& session) const;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/endpoint_mapping.h"
 #include "core/pipeline.h"
+#include "core/pipeline_steps.h"
 
 namespace steelyard::core {
 
@@ -60,6 +61,7 @@ Pipeline::Opened Pipeline::OpenOutbound(const PacketContext& context, const net:
     worker_.services[gateway.slot].session_limit_packets.Add(1);
     return {kNoFlow, outbound.verdict};
   }
+  if (TtlRunsOut(parsed, packet)) return {kNoFlow, Verdict::kTtlExceeded};
   const Backend& outside = gateway.backends.front();
   SessionId session = kNoSession;
   if (outbound.from_inside) {
