@@ -375,6 +375,101 @@ TEST_F(ConfigurationTest, AServicesSlotIsNotReusedWhileItsSessionsLive) {
   }
 }
 
+// --- outbound gateways -------------------------------------------------------------------------
+
+v1::OutboundGateway MakeGateway(const std::string& name, const char* outside_address) {
+  v1::OutboundGateway gateway;
+  gateway.set_name(name);
+  gateway.add_inside_prefixes("10.0.2.0/24");
+  gateway.add_outside_addresses(outside_address);
+  for (const v1::Protocol protocol : {v1::PROTOCOL_ICMP, v1::PROTOCOL_TCP, v1::PROTOCOL_UDP})
+    gateway.add_protocols(protocol);
+  gateway.set_udp_mapping(v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT);
+  *gateway.mutable_timeouts() = MakeService("", "", 0, {}).timeouts();
+  gateway.mutable_timeouts()->set_icmp_ms(8);
+  gateway.set_max_sessions(9);
+  return gateway;
+}
+
+class GatewayConfiguration : public ConfigurationTest {
+ protected:
+  v1::ApplyServicesRequest Request(const std::vector<v1::OutboundGateway>& gateways) {
+    v1::ApplyServicesRequest request;
+    request.set_generation(++generation_);
+    request.set_replace(true);
+    for (const v1::OutboundGateway& gateway : gateways) *request.add_outbound_gateways() = gateway;
+    return request;
+  }
+  static const core::OutboundGateway* Of(const core::Snapshot& snapshot) {
+    return snapshot.FindOutboundGateway({{*net::ParseIpAddress("10.0.2.11"), net::Be16(1)},
+                                         {*net::ParseIpAddress("203.0.113.1"), net::Be16(2)},
+                                         net::L4Protocol::kUdp},
+                                        false);
+  }
+};
+
+TEST_F(GatewayConfiguration, AGatewayIsCompiledWhole) {
+  const auto snapshot = configuration_.Apply(Request({MakeGateway("office", "10.0.1.100")}));
+  const core::OutboundGateway* gateway = Of(*snapshot);
+  ASSERT_NE(gateway, nullptr);
+  const core::Service& service = *gateway->service;
+  EXPECT_EQ(service.name, "office");
+  EXPECT_EQ(service.local_addresses.v4, std::vector{*net::ParseIpAddress("10.0.1.100")});
+  EXPECT_EQ(service.icmp_timeout_ms, 8u);
+  EXPECT_EQ(service.timeouts_ms[0], 7u);
+  EXPECT_EQ(service.max_sessions_per_worker, 9u);
+  EXPECT_TRUE(service.endpoint_independent_udp);
+  EXPECT_EQ(snapshot->service(service.slot), &service);
+  EXPECT_TRUE(snapshot->outside_addresses->contains(*net::ParseIpAddress("10.0.1.100")));
+  EXPECT_TRUE(snapshot->own_addresses->contains(*net::ParseIpAddress("10.0.1.100")));
+  EXPECT_EQ(configuration_.FindSlot("office"), service.slot);
+}
+
+TEST_F(GatewayConfiguration, TheFirstThatMatchesHasTheFlow) {
+  const auto a = MakeGateway("a", "10.0.1.100"), b = MakeGateway("b", "10.0.1.101");
+  const auto before = configuration_.Apply(Request({a, b}));
+  const uint64_t fingerprint = configuration_.services_fingerprint();
+  EXPECT_EQ(Of(*before)->service->name, "a");
+  const auto after = configuration_.Apply(Request({b, a}));
+  EXPECT_EQ(Of(*after)->service->name, "b");
+  EXPECT_NE(configuration_.services_fingerprint(), fingerprint) << "the order counts";
+  EXPECT_EQ(fingerprint, proto::FingerprintAt(a, 0) + proto::FingerprintAt(b, 1));
+}
+
+TEST_F(GatewayConfiguration, OthersKeepTheirSlotsAndSessions) {
+  const auto a = MakeGateway("a", "10.0.1.100"), b = MakeGateway("b", "10.0.1.101");
+  const auto before = configuration_.Apply(Request({a, b}));
+  const auto slot_of_b = before->outbound_gateways->back().service->slot;
+  const auto after = configuration_.Apply(Request({b}));
+  EXPECT_EQ(after->outbound_gateways->front().service, before->outbound_gateways->back().service);
+  EXPECT_EQ(Of(*after)->service->slot, slot_of_b);
+  EXPECT_FALSE(configuration_.FindSlot("a"));
+  EXPECT_EQ(after->service(before->outbound_gateways->front().service->slot), nullptr);
+}
+
+TEST_F(GatewayConfiguration, WhatCannotBeCompiledChangesNothing) {
+  const auto refusal = [&](auto&& spoil) {
+    v1::OutboundGateway gateway = MakeGateway("office", "10.0.1.100");
+    spoil(gateway);
+    return Refusal(Request({gateway}));
+  };
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.set_inside_prefixes(0, "10.0.2.0/33"); }),
+            "outbound_gateways[0].inside_prefixes[0]");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.set_outside_addresses(0, "outside"); }),
+            "outbound_gateways[0].outside_addresses[0]");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.clear_outside_addresses(); }),
+            "outbound_gateways[0].outside_addresses");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.add_destinations("x"); }),
+            "outbound_gateways[0].destinations[0]");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.add_protocols(v1::PROTOCOL_UNSPECIFIED); }),
+            "outbound_gateways[0].protocols[3]");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.mutable_timeouts()->set_icmp_ms(0); }),
+            "outbound_gateways[0].timeouts.icmp_ms");
+  EXPECT_EQ(refusal([](auto& gateway) { gateway.clear_name(); }), "outbound_gateways[0].name");
+  EXPECT_EQ(Refusal(Request({MakeGateway("a", "10.0.1.100"), MakeGateway("a", "10.0.1.101")})),
+            "outbound_gateways[1].name");
+}
+
 TEST_F(ConfigurationTest, NetworkIsAppliedWholeOrNotAtAll) {
   v1::ApplyNetworkRequest request;
   v1::Route& route = *request.add_routes();

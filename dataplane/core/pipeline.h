@@ -48,7 +48,7 @@ class Pipeline {
   // would (a segment from the middle of a connection is dropped, or goes on without a session).
   // Of the packet itself nothing is known: neither its size nor its TTL. Changes nothing.
   struct Preview {
-    const Service* service = nullptr;  // of the destination
+    const Service* service = nullptr;  // of the destination, or of an outbound gateway
     FlowRef flow = kNoFlow;            // its session, if there is one
     const Backend* backend = nullptr;  // that it would go to, where there is none
     bool is_stateless = false;         // and none would be opened

@@ -178,6 +178,8 @@ Pipeline::Preview Pipeline::Look(const Snapshot& snapshot, const net::FlowKey& k
   preview.service = snapshot.FindService(key.destination, key.protocol);
   preview.flow = sessions_.Find(key);
   if (preview.flow != kNoFlow) {
+    if (preview.service == nullptr)
+      preview.service = snapshot.service(sessions_.record(SessionOf(preview.flow)).service_slot);
     preview.verdict = Verdict::kForwarded;
     return preview;
   }

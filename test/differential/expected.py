@@ -15,6 +15,9 @@ OURS_ONLY = "only ours lets it out"
 _DNAT4 = frozenset({("dnat", 4)})
 _DNAT6 = frozenset({("dnat", 6)})
 _DNAT = _DNAT4 | _DNAT6
+_BOTH4 = _DNAT4 | {("snat", 4)}
+_BOTH6 = _DNAT6 | {("snat", 6)}
+_BOTH = _BOTH4 | _BOTH6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,49 +57,49 @@ _OTHER_SOURCE = frozenset({
 
 EXPECTED = (
     # --- TCP ---
-    Expected("out_of_place", _DNAT, OURS_ONLY,
+    Expected("out_of_place", _BOTH, OURS_ONLY,
              "The kernel drops a segment that fits none of its states of a connection. Ours "
              "follows a connection for its timeouts alone and leaves it to the host to answer, "
              "with a reset or a challenge ACK (RFC 9293 section 3.10.7)."),
-    Expected("refused_again", _DNAT, OURS_ONLY,
+    Expected("refused_again", _BOTH, OURS_ONLY,
              "The reset that answers a SYN ends the kernel's session at once, and a second one is "
              "invalid; ours keeps the session for the time of the state `closed`."),
-    Expected("no_session from_inside", _DNAT, OURS_ONLY,
-             "What comes from a backend and belongs to no session is the kernel's to route, like "
+    Expected("no_session from_inside", _BOTH, OURS_ONLY,
+             "What comes from inside and belongs to no session is the kernel's to route, like "
              "anything that is not ours. The kernel's box has a rule against TCP of this kind; "
              "our dataplane has none, for a backend may speak to the world in its own name."),
-    Expected("impossible_tcp options", _DNAT, KERNEL_ONLY,
+    Expected("impossible_tcp options", _BOTH, KERNEL_ONLY,
              "The kernel's NAT does not look at the options of a segment; our parser drops a list "
              "of options that is none, because full NAT writes into it."),
-    Expected("tcp_to_the_box", _DNAT, OURS_ONLY,
+    Expected("tcp_to_the_box", _BOTH, OURS_ONLY,
              "A segment out of the blue, to a port of the box that no service has: the kernel's "
              "box drops it as invalid before its own stack sees it. Ours is punted, and the stack "
              "answers with a reset (RFC 9293 section 3.10.7.1)."),
     # --- UDP over IPv6 without a checksum ---
-    Expected("udp_without_checksum from_outside", _DNAT6, KERNEL_ONLY,
+    Expected("udp_without_checksum from_outside", _BOTH6, KERNEL_ONLY,
              "No service takes it (RFC 8200 section 8.1): punted, and the box's stack drops it."),
-    Expected("udp_without_checksum from_inside", _DNAT6,
+    Expected("udp_without_checksum from_inside", _BOTH6,
              frozenset({"IPv6.src", "UDP.sport"}),
              "Not ours for the same reason, so the box's kernel routes it as it is."),
     # --- ICMP errors ---
-    Expected("error_source_quench error_from_inside", _DNAT4, _UNTRANSLATED_ERROR,
+    Expected("error_source_quench error_from_inside", _BOTH4, _UNTRANSLATED_ERROR,
              "Source quench is no more (RFC 6633): not translated, the box's kernel routes it."),
-    Expected("error_source_quench error_from_outside", _DNAT4, KERNEL_ONLY,
+    Expected("error_source_quench error_from_outside", _BOTH4, KERNEL_ONLY,
              "Source quench is no more (RFC 6633): punted, and the box's stack ignores it."),
-    Expected("error_unknown_error error_from_inside", _DNAT6,
+    Expected("error_unknown_error error_from_inside", _BOTH6,
              frozenset({"IPv6.src", "Raw.load"}),
              "The kernel takes every ICMPv6 type below 128 to quote a packet behind 8 bytes. Ours "
              "translates the four errors that RFC 4443 defines; the box's kernel routes others."),
-    Expected("error_unknown_error error_from_outside", _DNAT6, KERNEL_ONLY,
+    Expected("error_unknown_error error_from_outside", _BOTH6, KERNEL_ONLY,
              "As above: punted, and the box's stack ignores it."),
-    Expected("error_redirect error_from_inside", _DNAT4, OURS_ONLY,
+    Expected("error_redirect error_from_inside", _BOTH4, OURS_ONLY,
              "The kernel's NAT drops redirects. To ours they are no errors; the box's kernel "
              "routes it, and no host believes one that is not from its gateway (RFC 1122 section "
              "3.2.2.2)."),
-    Expected("error_quotes_nobody error_from_inside", _DNAT, OURS_ONLY,
+    Expected("error_quotes_nobody error_from_inside", _BOTH, OURS_ONLY,
              "An error about no session is the kernel's to route. The kernel's box has a rule "
              "against it (`ct state invalid drop`)."),
-    Expected("error_quotes_little error_from_inside", _DNAT, OURS_ONLY,
+    Expected("error_quotes_little error_from_inside", _BOTH, OURS_ONLY,
              "Without 8 bytes of the quoted transport header (RFC 792) it is about no session: "
              "the same."),
     Expected("icmp_error error_from_outside lent_port", _DNAT, _OTHER_SOURCE,
@@ -104,13 +107,13 @@ EXPECTED = (
              "an error about the backend's packet. Ours leaves the router's, which RFC 5508 "
              "section 4.2 does not have a NAT change: whoever traces the path sees who answered."),
     # --- headers ---
-    Expected("option_record_route", _DNAT4, frozenset({"IP.options", "IP.chksum"}),
+    Expected("option_record_route", _BOTH4, frozenset({"IP.options", "IP.chksum"}),
              "The kernel writes its address into record-route options. Ours forwards options as "
              "they are: a balancer is no hop that anybody asked for."),
-    Expected("option_broken", _DNAT4, KERNEL_ONLY,
+    Expected("option_broken", _BOTH4, KERNEL_ONLY,
              "Dropped by both. The kernel answers with a parameter problem; ours says nothing to "
              "whoever sends what is no packet (RFC 1812 section 4.3.3.5 would have it do so)."),
-    Expected("routing_type_0", _DNAT6, KERNEL_ONLY,
+    Expected("routing_type_0", _BOTH6, KERNEL_ONLY,
              "The kernel forwards a routing header of type 0 that is not addressed to itself. "
              "Ours drops it: a backend behind a VIP would be its waypoint (RFC 5095)."),
     Expected("martian", _DNAT4, KERNEL_ONLY,
@@ -126,14 +129,14 @@ EXPECTED = (
                "label. Ours marks it as network control (RFC 1812 section 4.3.2.5), and forbids "
                "fragments.")
       for tags in ("ttl_0", "ttl_1", "full_size from_outside")
-      for where, fields in ((_DNAT4, frozenset({"IP.tos", "IP.flags", "IP.chksum"})),
-                            (_DNAT6, frozenset({"IPv6.tc", "IPv6.fl"})))),
-    *(Expected(tags, _DNAT4, frozenset({"IP.id", "IP.chksum"}),
+      for where, fields in ((_BOTH4, frozenset({"IP.tos", "IP.flags", "IP.chksum"})),
+                            (_BOTH6, frozenset({"IPv6.tc", "IPv6.fl"})))),
+    *(Expected(tags, _BOTH4, frozenset({"IP.id", "IP.chksum"}),
                "What ours cuts into fragments, or has put together of some, leaves with an "
                "identification of the box's own: behind full NAT many senders become one, and "
                "theirs would meet (RFC 6864).")
       for tags in ("fragments", "full_size from_outside")),
-    *(Expected("fragments", _DNAT6, outcome,
+    *(Expected("fragments", _BOTH6, outcome,
                "Where a datagram's fragments do not fit the way out, the kernel tells the sender "
                "and ours cuts it again. An atomic fragment (RFC 6946) keeps its header in ours and "
                "loses it in the kernel's reassembly.")

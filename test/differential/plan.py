@@ -73,7 +73,11 @@ def declared_state():
         services.service(service.name, VIP[service.family], [BACKEND[service.family]],
                          port=service.port, backend_port=service.backend_port,
                          protocol=service.protocol, mode="dnat", timeouts=_TIMEOUTS)
-        for service in SERVICES), local_addresses=())
+        for service in SERVICES), local_addresses=(), gateways=[
+            services.gateway(f"outbound-{family}", [INSIDE_PREFIX[family]],
+                             [OUTSIDE_ADDRESS[family]],
+                             timeouts=_TIMEOUTS.replace("}", ", icmp: 1h}"))
+            for family in (4, 6)])
 
 
 _TIMEOUTS = ("{tcp_syn_sent: 1h, tcp_syn_received: 1h, tcp_established: 1h, tcp_closing: 1h, "

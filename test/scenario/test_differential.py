@@ -94,7 +94,7 @@ def test_one_changed_bit_is_seen(kernel, kernel_of_random_ports, mode, family):
     assert seen == spoiling.spoilt > 0, report(run, run.differences)
 
 
-@pytest.mark.parametrize("mode", ("dnat",))
+@MODES
 @FAMILIES
 def test_ours_is_like_the_kernel(kernel, ours, mode, family):
     """Each difference has a row in differential/expected.py, and each row a difference."""

@@ -18,6 +18,9 @@ VIP_IPV4 = "10.0.1.10"
 VIP_IPV6 = "fd00:1::10"
 LOCAL_IPV4 = ("10.0.2.100", "10.0.2.101")
 LOCAL_IPV6 = ("fd00:2::100", "fd00:2::101")
+# What hosts behind the box leave with, by outbound gateways.
+OUTSIDE_IPV4 = "10.0.1.100"
+OUTSIDE_IPV6 = "fd00:1::100"
 ROUTER_BACKEND_SIDE = ("10.0.2.50/24", "fd00:2::50/64")
 FAR_IPV4 = "10.0.3.11"
 FAR_IPV6 = "fd00:3::11"
@@ -89,12 +92,11 @@ def make_twin(box, port_index, addresses):
     add_addresses(box, name, addresses)
 
 
-def add_local_addresses(box, port_index):
+def add_lent_addresses(box, port_index, ipv4, ipv6):
     """Preferred lifetime 0: the box's own connections, such as health checks, do not use them."""
     name = twin(port_index)
-    box.ip(*(f"address add {address}/32 dev {name}" for address in LOCAL_IPV4),
-           *(f"address add {address}/128 dev {name} nodad preferred_lft 0"
-             for address in LOCAL_IPV6))
+    box.ip(*(f"address add {address}/32 dev {name}" for address in ipv4),
+           *(f"address add {address}/128 dev {name} nodad preferred_lft 0" for address in ipv6))
 
 
 def add_bridge(switch, bridge):

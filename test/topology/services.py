@@ -10,10 +10,20 @@ HTTP_CHECK = "{type: http, http_path: /, interval: 500ms, timeout: 400ms, rise: 
 TCP_CHECK = "{type: tcp, interval: 500ms, timeout: 400ms, rise: 2, fall: 3}"
 
 
-def state(*services, local_addresses=LOCAL_IPV4 + LOCAL_IPV6):
-    """The whole declared state; services are texts that service() made."""
+def state(*services, local_addresses=LOCAL_IPV4 + LOCAL_IPV6, gateways=()):
+    """The whole declared state; services are texts that service() made, gateways that gateway()
+    made."""
     lines = [f"local_addresses: {json.dumps(local_addresses)}"]
-    return "\n".join(lines + (["services:", *services] if services else ["services: []"])) + "\n"
+    lines += ["services:", *services] if services else ["services: []"]
+    return "\n".join(lines + (["outbound_gateways:", *gateways] if gateways else [])) + "\n"
+
+
+def gateway(name, inside_prefixes, outside_addresses, **settings):
+    """settings: further keys of the outbound gateway with their values, written as YAML."""
+    return "\n".join([f"  - name: {name}",
+                      f"    inside_prefixes: {json.dumps(inside_prefixes)}",
+                      f"    outside_addresses: {json.dumps(outside_addresses)}",
+                      *(f"    {key}: {value}" for key, value in settings.items())])
 
 
 def service(name, address, backend_addresses, port=80, backend_port=None, protocol="tcp",

@@ -94,6 +94,12 @@ class Topology:
         if not self.box.controlplane.running:
             self.box.start_controlplane()
 
+    @contextlib.contextmanager
+    def server_in(self, namespace, name, ipv4, ipv6):
+        """A Backend that is none: the same server on a node outside, while the context lasts."""
+        with contextlib.ExitStack() as stack:
+            yield self._start_backend(stack, name, namespace, ipv4, ipv6)
+
     def attach_toa(self):
         local_addresses = network.LOCAL_IPV4 + network.LOCAL_IPV6
         for backend in self.every_backend:
@@ -134,7 +140,8 @@ class Topology:
             self._plug_in(bridge, box, f"port{index}")
             network.make_port(box, f"port{index}")
             network.make_twin(box, index, addresses)
-        network.add_local_addresses(box, self._arms - 1)
+        network.add_lent_addresses(box, self._arms - 1, network.LOCAL_IPV4, network.LOCAL_IPV6)
+        network.add_lent_addresses(box, 0, (network.OUTSIDE_IPV4,), (network.OUTSIDE_IPV6,))
         network.forward(box)
 
     def _make_backends(self, stack):
