@@ -3,7 +3,8 @@
 
 Sends requests over IPv4 and IPv6, shows for each which backend answered and which client address
 its nginx logged, then the tables of steelyardctl. Exit status 0 only if every request came back
-right and the address logged is the client's.
+right and the address logged is the client's. With --mode snat the backends ask a server outside,
+which must log the outbound gateway's address.
 """
 
 import argparse
@@ -28,6 +29,8 @@ MODES = {
     "tunnel": {"mode": "tunnel", "tunnel": "{encapsulation: ipip}"},
     "direct": {"mode": "direct"},
 }
+OUTBOUND = "snat"
+INSIDE_PREFIXES = ("10.0.2.0/24", "fd00:2::/64")
 BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", REPOSITORY / "build")).resolve()
 
 
@@ -43,7 +46,8 @@ def main():
     nodes.sweep_leftovers()
     print(nodes.__doc__.split("\n\n", 2)[2].split("\n\nEvery === is")[0], "\n")
     with nodes.Topology(BUILD_DIR, options.port_driver, options.backends) as topology:
-        failures = show(topology, options.mode)
+        failures = (show_outbound(topology) if options.mode == OUTBOUND
+                    else show(topology, options.mode))
         if options.keep:
             topology.keep()
             print_look_around(topology)
@@ -58,8 +62,8 @@ def parse_arguments():
                         help="leave everything running and print how to look around")
     parser.add_argument("--end", nargs="?", const="all", metavar="NUMBER",
                         help="end the demos that --keep left, or the one with this number")
-    parser.add_argument("--mode", choices=MODES, default="full_nat",
-                        help="how the box forwards to the backends (default: %(default)s)")
+    parser.add_argument("--mode", choices=(*MODES, OUTBOUND), default="full_nat",
+                        help="how the box forwards (default: %(default)s)")
     parser.add_argument("--port-driver", choices=("af_packet", "af_xdp"), default="af_packet",
                         help="how the dataplane drives the box's veth ports (default: %(default)s)")
     parser.add_argument("--backends", type=int, choices=range(1, 10), default=3, metavar="1-9",
@@ -85,10 +89,47 @@ def show(topology, mode):
                             (network.VIP_IPV6, network.CLIENT_IPV6)):
         for number in range(2 * len(topology.backends)):
             failures += not request_came_back_right(topology, address, client, number)
-    for words in (("service", "list"), ("backend", "list"), ("session", "list"), ("stats",)):
-        print(f"\n$ steelyardctl {' '.join(words)}\n{topology.box.ctl(*words).stdout.rstrip()}")
+    print_tables(topology, "service list", "backend list", "session list", "stats")
     print(f"\n{failures} of {4 * len(topology.backends)} requests went wrong")
     return failures
+
+
+def show_outbound(topology):
+    """The same for hosts behind the box and a server before it."""
+    topology.prepare_for(OUTBOUND)
+    text = services.state(gateways=[services.gateway(
+        "office", INSIDE_PREFIXES, (network.OUTSIDE_IPV4, network.OUTSIDE_IPV6))])
+    path = topology.box.apply(text)
+    print(f"$ steelyardctl apply -f {path}\n{text}\nRequests from the backends' curl:\n")
+    failures = 0
+    with topology.server_in(topology.client, "outside", network.CLIENT_IPV4,
+                            network.CLIENT_IPV6) as server:
+        for host in topology.backends:
+            for address, outside in ((server.ipv4, network.OUTSIDE_IPV4),
+                                     (server.ipv6, network.OUTSIDE_IPV6)):
+                failures += not outbound_request_came_right(server, host, address, outside)
+    print_tables(topology, "gateway list", "session list", "stats")
+    print(f"\n{failures} of {2 * len(topology.backends)} requests went wrong")
+    return failures
+
+
+def print_tables(topology, *commands):
+    for command in commands:
+        print(f"\n$ steelyardctl {command}\n{topology.box.ctl(*command.split()).stdout.rstrip()}")
+
+
+def outbound_request_came_right(server, host, address, outside):
+    request = f"demo-{host.name}-{address}"
+    url = f"http://{f'[{address}]' if ':' in address else address}/?{request}"
+    result = host.namespace.run(["curl", "-sS", "--globoff", "--fail", "--max-time", "5", url],
+                                check=False)
+    if result.returncode != 0:
+        print(f"  {host.name} to {url}  FAILED: {result.stderr.strip()}")
+        return False
+    logged = server.logged_address(request)
+    verdict = "ok" if logged == outside else f"WRONG, the outside address is {outside}"
+    print(f"  {host.name} to {url}  the server's nginx logged {logged}  {verdict}")
+    return logged == outside
 
 
 def apply_services(topology, settings):

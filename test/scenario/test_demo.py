@@ -39,6 +39,15 @@ def test_demo_shows_every_request_and_leaves_nothing(mode):
     assert not leftovers(demo.pid)
 
 
+def test_demo_of_an_outbound_gateway():
+    with start_demo("--mode", "snat") as demo:
+        output, _ = demo.communicate(timeout=LIMIT_S)
+    assert demo.returncode == 0, output
+    for outside in (r"10\.0\.1\.100", "fd00:1::100"):
+        assert len(re.findall(rf"backend\d to .*nginx logged {outside}  ok", output)) == 3, output
+    assert not leftovers(demo.pid)
+
+
 def test_interrupted_demo_leaves_nothing():
     with start_demo() as demo:
         wait_until(lambda: leftovers(demo.pid), "the demo makes its network", LIMIT_S)

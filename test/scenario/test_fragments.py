@@ -41,17 +41,30 @@ def sockets(topology, backend, family, address):
 
 
 def warm(client, server, vip):
-    """The first packets may meet neighbours that are not known yet."""
-    for _ in range(10):
-        client.sendto(b"warm", (vip, PORT))
-        server.settimeout(1)
-        try:
-            return server.recvfrom(65535)[1]
-        except TimeoutError:
-            continue
-        finally:
-            server.settimeout(LIMIT_S)
-    raise AssertionError("no datagram reaches the backend")
+    """The first packets, there and back, may meet neighbours that are not known yet."""
+    for attempt in range(10):
+        request = b"warm %d" % attempt
+        client.sendto(request, (vip, PORT))
+        sender = _received(server, request)
+        if sender:
+            server.sendto(request, sender)
+            if _received(client, request):
+                return sender
+    raise AssertionError("no datagram gets there and back")
+
+
+def _received(at, content_):
+    """Who the datagram came from; None if it did not come within a second."""
+    at.settimeout(1)
+    try:
+        while True:
+            arrived, sender = at.recvfrom(65535)
+            if arrived == content_:
+                return sender
+    except TimeoutError:
+        return None
+    finally:
+        at.settimeout(LIMIT_S)
 
 
 @FAMILIES
