@@ -55,6 +55,10 @@ const net::Endpoint kProxyVip6{kVip6.address, net::Be16(81)};
 const net::Endpoint kNat46Vip{kVip4.address, net::Be16(82)};
 const net::Endpoint kNat64Vip{kVip6.address, net::Be16(82)};
 
+// Whom clients reach through the outbound gateway.
+const net::Endpoint kElsewhere4 = Host("203.0.113.9", 443);
+const net::Endpoint kElsewhere6 = Host("2001:db8:9::9", 443);
+
 // A box whose big parts outlive an input; what an input can change is made anew.
 class FuzzBox {
  public:
@@ -62,8 +66,9 @@ class FuzzBox {
     std::memset(Memory(), 0, core::SessionTable::RequiredBytes(kCapacity));
     worker_.random.seed(1);
     worker_.icmp_errors = {core::kIcmpErrorsPerSecond, core::kIcmpErrorsAtOnce};
-    std::fill_n(worker_.scheduler_cursors.begin(), 12, 0);
-    for (int slot = 0; slot < 24; ++slot) std::construct_at(&worker_.backends[slot]);
+    std::fill_n(worker_.scheduler_cursors.begin(), 13, 0);
+    worker_.exhausted_remotes = {};
+    for (int slot = 0; slot < 26; ++slot) std::construct_at(&worker_.backends[slot]);
     reassembler_.emplace(ReassemblyMemory(), kReassembly, core::HashSecret());
     worker_.reassembler = &*reassembler_;
     sessions_.emplace(std::span(Memory(), core::SessionTable::RequiredBytes(kCapacity)), kCapacity,
@@ -108,8 +113,7 @@ class FuzzBox {
   void ProcessAndCheck(core::Burst& burst) {
     pipeline_->Process(Configuration(), burst, now_ns_);
     for (uint32_t i = 0; i < burst.count; ++i) Check(burst, i);
-    Require(sessions_->size() == worker_.counters.sessions_active() - active_before_,
-            "sessions are counted");
+    Require(sessions_->size() == InUse() - in_use_before_, "sessions and templates are counted");
     frames_.clear();
   }
 
@@ -128,6 +132,12 @@ class FuzzBox {
       reassembler_->ReleaseTaken();
     }
     Require(reassembler_->size() <= kReassembly.datagrams, "the reassembler keeps its limit");
+  }
+
+  uint64_t InUse() const {
+    const core::WorkerCounters& counters = worker_.counters;
+    return counters.sessions_active() + counters.templates_created.value() -
+           counters.templates_ended.value();
   }
 
   static std::span<std::byte> ReassemblyMemory() {
@@ -189,9 +199,34 @@ class FuzzBox {
         own->insert(service->address.address);
         snapshot.services.push_back(std::move(service));
       }
+    AddGateway(snapshot, *own);
     snapshot.index = std::move(index);
     snapshot.own_addresses = std::move(own);
     return snapshot;
+  }
+
+  // What the clients send to others than the VIPs leaves by it.
+  static void AddGateway(core::Snapshot& snapshot, core::AddressSet& own) {
+    auto service = std::make_shared<core::Service>();
+    service->slot = static_cast<core::ServiceSlot>(snapshot.services.size());
+    service->mode = &core::Snat();
+    service->local_addresses = {Address("10.0.2.200"), Address("fd00:2::200")};
+    service->endpoint_independent_udp = true;
+    service->backends = {{.available = true, .keeps_sessions = true, .slot = service->slot * 2}};
+    core::OutboundGateway gateway;
+    for (const net::IpAddress& inside : {kClient4.address, kClient6.address})
+      gateway.inside_prefixes.push_back(net::NetworkOf(inside, inside.bit_length()));
+    gateway.takes_tcp = gateway.takes_udp = gateway.takes_icmp = true;
+    gateway.service = service;
+    auto outside = std::make_shared<core::AddressSet>();
+    for (const auto& address : {service->local_addresses.v4[0], service->local_addresses.v6[0]}) {
+      outside->insert(address);
+      own.insert(address);
+    }
+    snapshot.services.push_back(service);
+    snapshot.outbound_gateways =
+        std::make_shared<core::OutboundGateways>(core::OutboundGateways{gateway});
+    snapshot.outside_addresses = std::move(outside);
   }
 
   static void Repair(Bytes& frame) {
@@ -301,7 +336,7 @@ class FuzzBox {
   }
 
   core::WorkerState& worker_;
-  uint64_t active_before_ = worker_.counters.sessions_active();
+  uint64_t in_use_before_ = InUse();
   std::optional<core::SessionTable> sessions_;
   std::optional<core::Reassembler> reassembler_;
   std::optional<core::Pipeline> pipeline_;
@@ -375,7 +410,8 @@ std::vector<Bytes> PipelineSeeds() {
   for (const auto& [client, vip] :
        {std::pair(kClient4, kVip4), std::pair(kClient6, kVip6), std::pair(kClient4, kProxyVip4),
         std::pair(kClient6, kProxyVip6), std::pair(kClient4, kNat46Vip),
-        std::pair(kClient6, kNat64Vip)}) {
+        std::pair(kClient6, kNat64Vip), std::pair(kClient4, kElsewhere4),
+        std::pair(kClient6, kElsewhere6)}) {
     // What comes back has the backends' family, and gets its addresses by TurnRound.
     const bool other_family = vip == kNat46Vip || vip == kNat64Vip;
     const net::Endpoint& answerer = other_family ? (vip == kNat46Vip ? kVip6 : kVip4) : vip;
@@ -415,6 +451,12 @@ std::vector<Bytes> PipelineSeeds() {
              UdpFrame({.source = answerer, .destination = asker, .payload = Pattern(9)}));
     PutFrame(datagrams, 2 | 4 | 8, datagram);
     seeds.push_back(datagrams);
+    Bytes pings;
+    for (const int type : {client.address.is_v4() ? 8 : 128, client.address.is_v4() ? 0 : 129})
+      PutFrame(pings, 2 | 4,
+               IcmpFrame(client.address, vip.address, static_cast<uint8_t>(type), 0, 77 << 16 | 1,
+                         Pattern(56)));
+    seeds.push_back(pings);
     // Too large for the way out; out of time.
     Bytes refused;
     PutFrame(refused, 2,
