@@ -297,6 +297,46 @@ TEST_P(SnatTest, OnePortServesManyReceivers) {
   EXPECT_LT(used.size(), 2990u) << "chosen without regard to the others' receivers";
 }
 
+TEST_P(SnatTest, AnAddressCarriesMoreFlowsThanItHasPorts) {
+  constexpr uint32_t kFlows = 66'000;
+  static_assert(kFlows > 65'536);
+  Box large({.capacity = {kFlows, kFlows}});
+  large.AddGateway();
+  large.Compile();
+  std::set<std::pair<Endpoint, Endpoint>> used;  // by what answers are told apart
+  for (uint32_t i = 0; i < kFlows; ++i) {
+    Endpoint remote = i % 2 == 0 ? c.remote : c.other_remote;
+    remote.port = net::Be16(static_cast<uint16_t>(1 + i / 2));
+    const auto out = large.FromBackend(Datagram{.source = c.inside, .destination = remote});
+    ASSERT_EQ(out.verdict, Verdict::kForwarded) << i;
+    ASSERT_EQ(out.seen.source.address, c.outside);
+    ASSERT_TRUE(used.emplace(out.seen.source, remote).second);
+  }
+  EXPECT_EQ(large.sessions().size(), kFlows);
+}
+
+TEST_P(SnatTest, PortsThatRanOutAreARefusalThatIsCounted) {
+  Box crowded({.capacity = {70'000, 70'000}});
+  crowded.AddGateway();
+  crowded.Compile();
+  uint32_t refused = 0;
+  for (uint32_t i = 0; i < 64'512 + 2'000; ++i) {
+    const Endpoint inside{i % 2 == 0 ? c.inside.address : c.other_inside.address,
+                          net::Be16(static_cast<uint16_t>(1 + i / 2))};
+    crowded.Pass(1);
+    const auto out = crowded.FromBackend(Datagram{.source = inside, .destination = c.remote});
+    if (out.verdict == Verdict::kLocalPortsExhausted) ++refused;
+  }
+  const core::ServiceCounters& of_gateway =
+      crowded.worker().services[crowded.snapshot.services.back()->slot];
+  EXPECT_GE(refused, 2'000u);
+  EXPECT_EQ(of_gateway.local_ports_exhausted_packets.value(), refused);
+  EXPECT_GT(of_gateway.local_port_long_searches.value(), 1'000u) << "it had warned before";
+  const auto elsewhere =
+      crowded.FromBackend(Datagram{.source = c.inside, .destination = c.other_remote});
+  EXPECT_EQ(elsewhere.verdict, Verdict::kForwarded) << "towards others it has all its ports";
+}
+
 TEST_P(SnatTest, TheLimitOfSessionsIsKept) {
   gateway().max_sessions_per_worker = 1;
   box.Compile();
