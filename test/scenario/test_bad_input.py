@@ -27,7 +27,8 @@ CASES = {
     "wrong-type": (5, "eighty", HEAD + one_service(port="eighty")),
     "list-instead-of-text": (4, "address", HEAD + one_service(address="[10.0.1.10]")),
     "not-an-address": (4, "10.0.1.300", HEAD + one_service(address="10.0.1.300")),
-    "families-differ": (7, "fd00:2::11", HEAD + one_service().replace("10.0.2.11", "fd00:2::11")),
+    "families-differ": (8, "fd00:2::11", HEAD + one_service("mode: dnat").replace(
+        "10.0.2.11", "fd00:2::11")),
     "not-yaml": (4, "YAML", HEAD + "  - {name: web\n"),
     "unknown-scheduler": (7, "fastest", HEAD + one_service("scheduler: fastest")),
     "time-without-unit": (7, "350", HEAD + one_service("timeouts: {tcp_established: 350}")),
