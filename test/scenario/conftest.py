@@ -8,6 +8,7 @@ After every test the dataplane's counters must add up.
 To add a scenario: a file test_NAME.py here whose tests take `topology`; nothing else lists it.
 """
 
+import hashlib
 import os
 import pathlib
 import signal
@@ -102,3 +103,10 @@ def large_file(tmp_path_factory):
     digest = traffic.write_large_file(path)
     yield path, digest
     path.unlink()
+
+
+@pytest.fixture(scope="session")
+def content():
+    """10 MB to transfer, no two blocks of it alike."""
+    return b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest()
+                    for number in range(10_000_000 // 32))

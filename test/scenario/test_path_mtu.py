@@ -9,14 +9,7 @@ from modes import DIRECT, DNAT, EVERY_MODE, FULL_NAT, TUNNEL, each_of
 from topology import network
 from topology.shell import wait_until
 
-TRANSFER_BYTES = 10_000_000
 LIMIT_S = 20
-
-
-@pytest.fixture(name="content", scope="module")
-def fixture_content():
-    return b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest()
-                    for number in range(TRANSFER_BYTES // 32))
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +33,13 @@ def upload(topology, host, mode, backend, content):
     stored.unlink()
 
 
-def path_mtu(namespace, destination):
-    """As the kernel there has learnt it; None if it has not."""
-    words = namespace.run(["ip", "route", "get", destination]).stdout.split()
-    return int(words[words.index("mtu") + 1]) if "mtu" in words else None
-
-
 # Where the tunnel over the narrow link carries less than IPv6's least MTU, outer packets are cut.
 @each_of(*FULL_NAT, *DNAT, *TUNNEL)
 def test_narrow_link_behind(topology, mode, content):
     """Direct routing has no link behind: its backends are the box's neighbours."""
     mode.apply(topology, [topology.far])
     upload(topology, topology.client, mode, topology.far, content)
-    assert path_mtu(topology.client, mode.vip) == mode.mtu_within(network.NARROW_MTU)
+    assert network.path_mtu(topology.client, mode.vip) == mode.mtu_within(network.NARROW_MTU)
 
 
 @EVERY_MODE
@@ -66,14 +53,14 @@ def test_narrow_link_in_front(topology, mode, content):
                        f"'{traffic.url(mode.vip, '/files/download')}' | sha256sum"])
     assert result.stdout.split()[0] == hashlib.sha256(content).hexdigest()
     if mode.shows_client:
-        assert path_mtu(backend.namespace, mode.remote_address) == network.NARROW_MTU
+        assert network.path_mtu(backend.namespace, mode.remote_address) == network.NARROW_MTU
 
 
 @each_of(*TUNNEL)
 def test_the_tunnel_is_narrower_than_its_links(topology, mode, content):
     mode.apply(topology, topology.backends[:1])
     upload(topology, topology.client, mode, topology.backends[0], content)
-    assert path_mtu(topology.client, mode.vip) == mode.mtu_within(network.MTU)
+    assert network.path_mtu(topology.client, mode.vip) == mode.mtu_within(network.MTU)
 
 
 @each_of(*DNAT, *DIRECT, *TUNNEL)

@@ -19,7 +19,6 @@ from topology.shell import wait_until
 REQUESTS = 1000
 DNS_PORT = 53
 IPERF_PORT = 5201
-TRANSFER_BYTES = 10_000_000
 TRANSFER_LIMIT_S = 20
 SILENCE_S = 0.5
 ALL_BOXES = pytest.mark.boxes("af_packet", "af_xdp", "one_arm")
@@ -173,22 +172,11 @@ def test_hosts_inside_can_still_be_reached(topology, outside, family):
 # --- path MTU ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(name="content", scope="module")
-def fixture_content():
-    return b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest()
-                    for number in range(TRANSFER_BYTES // 32))
-
-
 @pytest.fixture
 def nothing_learnt(topology):
     yield
     network.forget_path_mtus(topology.client, topology.remote,
                              *(backend.namespace for backend in topology.every_backend))
-
-
-def path_mtu(namespace, destination):
-    words = namespace.run(["ip", "route", "get", destination]).stdout.split()
-    return int(words[words.index("mtu") + 1]) if "mtu" in words else None
 
 
 @EACH_FAMILY
@@ -204,7 +192,7 @@ def test_narrow_link_in_front(topology, family, content):
                   "Expect:", "-T", source, traffic.url(family.remote, "/upload/content")])
         wait_until(stored.exists, "the upload is stored")
         assert stored.read_bytes() == content
-        assert path_mtu(host, family.remote) == network.NARROW_MTU
+        assert network.path_mtu(host, family.remote) == network.NARROW_MTU
 
 
 @EACH_FAMILY
@@ -216,7 +204,7 @@ def test_narrow_link_behind(topology, outside, family, content):
         ["bash", "-c", f"set -o pipefail; curl -sS -g --fail --max-time {TRANSFER_LIMIT_S} "
                        f"'{traffic.url(family.client, '/files/download')}' | sha256sum"])
     assert result.stdout.split()[0] == hashlib.sha256(content).hexdigest()
-    assert path_mtu(outside.namespace, family.outside) == network.NARROW_MTU
+    assert network.path_mtu(outside.namespace, family.outside) == network.NARROW_MTU
 
 
 # --- mappings of UDP ---------------------------------------------------------------------------

@@ -20,8 +20,9 @@ standard library only.
                   |       |===| 10.0.1.60          edge    10.0.2.60 |===|       |
                   +-------+   +--------------------------------------+   +-------+
 
-Every === is a veth pair, and every IPv4 address has an IPv6 one beside it. The edge is a router past
-the box, where the answers of DSR go. With arms=1 the box has only port0 and steel0, and everyone is
+Every === is a veth pair, and every IPv4 address has an IPv6 one beside it. steel0 has 10.0.1.100 and
+fd00:1::100 too, the outside addresses of outbound gateways. The edge is a router past the box, where
+the answers of DSR go. With arms=1 the box has only port0 and steel0, and everyone is
 on one bridge. With narrow_links=True there are a backend and a client more, behind routers:
 
     back    +---------+ MTU 1300 +-----------+       edge  MTU 1300 +----------+

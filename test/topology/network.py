@@ -153,6 +153,12 @@ def set_default_gateway(namespace, gateway_side):
         namespace.ip("route replace unreachable 0.0.0.0/0", "route replace unreachable ::/0")
 
 
+def path_mtu(namespace, destination):
+    """As the kernel there has learnt it; None if it has not."""
+    words = namespace.run(["ip", "route", "get", destination]).stdout.split()
+    return int(words[words.index("mtu") + 1]) if "mtu" in words else None
+
+
 def forget_path_mtus(*namespaces):
     for namespace in namespaces:
         namespace.ip("route flush cache")
