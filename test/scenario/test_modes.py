@@ -8,7 +8,7 @@ import pytest
 import traffic
 from modes import A_FEW_MODES, EVERY_MODE, TRANSPARENT_MODES
 from servers import dns_servers, iperf_server
-from topology import Program, services
+from topology import Program, network, services
 from topology.shell import run, wait_until
 
 REQUESTS = 1000
@@ -16,6 +16,7 @@ DNS_PORT = 53
 IPERF_PORT = 5201
 IPERF_RATE = "20M"
 IPERF_LOST_PERCENT = 2
+LOCAL_ADDRESSES = {4: network.LOCAL_IPV4, 6: network.LOCAL_IPV6}
 ALL_BOXES = pytest.mark.boxes("af_packet", "af_xdp", "one_arm")
 BOTH_ARMS = pytest.mark.boxes("af_packet", "one_arm")
 
@@ -121,7 +122,7 @@ def test_control_plane_killed(topology, mode):
     traffic.fetch(topology, mode.vip)
 
 
-@TRANSPARENT_MODES
+@EVERY_MODE
 def test_session_list_and_lookup(topology, mode):
     mode.apply(topology)
     name, port = topology.client.run(
@@ -134,6 +135,8 @@ def test_session_list_and_lookup(topology, mode):
                    if s["client"] == client)
     assert session["service"] == "web"
     assert session["backend"]["address"] == mode.address_of(backend)
+    if not mode.shows_client:
+        assert session["local"]["address"] in LOCAL_ADDRESSES[mode.backend_family]
     host, vip = (f"[{address}]" if mode.family == 6 else address
                  for address in (mode.client_address, mode.vip))
     answer = topology.box.ctl_json("lookup", "tcp", f"{host}:{port}", f"{vip}:80")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of one address family and backends of the other, between kernels. (Path MTUs:
-test_path_mtu.py; DNS: test_modes.py.)"""
+test_path_mtu.py; DNS, session list and lookup: test_modes.py.)"""
 
 import socket
 
@@ -10,8 +10,9 @@ from modes import NAT64_NAT46, each_of
 from servers import iperf_server
 from test_fragments import LIMIT_S, SIZES, content
 from test_icmp import is_refused
-from test_modes import IPERF_LOST_PERCENT, IPERF_PORT, IPERF_RATE, iperf_report
-from topology import network, services
+from test_modes import (IPERF_LOST_PERCENT, IPERF_PORT, IPERF_RATE, LOCAL_ADDRESSES,
+                        iperf_report)
+from topology import services
 from topology.backend import DUAL_STACK_PORT, PROXY_PORT
 from topology.shell import wait_until
 
@@ -20,8 +21,6 @@ CLOSED_PORT = 9999
 ECHO_PORT = 7000
 BOTH_WAYS = each_of(*NAT64_NAT46)
 ALL_BOXES = pytest.mark.boxes("af_packet", "af_xdp", "one_arm")
-
-LOCAL_ADDRESSES = {4: network.LOCAL_IPV4, 6: network.LOCAL_IPV6}
 
 
 @ALL_BOXES
@@ -134,23 +133,3 @@ def test_closed_udp_port(topology, mode):
         udp.connect((mode.vip, CLOSED_PORT))
         udp.settimeout(0.2)
         wait_until(lambda: is_refused(udp), "the client's socket is told", timeout_s=3)
-
-
-@BOTH_WAYS
-def test_session_list_and_lookup(topology, mode):
-    mode.apply(topology)
-    name, port = topology.client.run(
-        ["curl", "-sS", "--globoff", "--fail", "--max-time", "5", "-w", "%{local_port}",
-         traffic.url(mode.vip)]).stdout.split()[::2]
-    backend = next(b for b in topology.backends if b.name == name)
-    client = {"address": mode.client_address, "port": int(port)}
-    session = next(s for s in topology.box.ctl_json("session", "list", "--client",
-                                                    mode.client_address)["sessions"]
-                   if s["client"] == client)
-    assert session["backend"]["address"] == mode.address_of(backend)
-    assert session["local"]["address"] in LOCAL_ADDRESSES[mode.backend_family]
-    host, vip = (f"[{address}]" if mode.family == 6 else address
-                 for address in (mode.client_address, mode.vip))
-    answer = topology.box.ctl_json("lookup", "tcp", f"{host}:{port}", f"{vip}:80")
-    assert answer["backend"]["address"] == mode.address_of(backend)
-    assert answer["session"]["client"] == client
