@@ -66,7 +66,8 @@ std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32
   for (const auto& port : ports.ports())
     infos.push_back({.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
   return std::make_unique<core::Snapshot>(
-      core::EmptySnapshot(std::move(infos), worker_count, unix_epoch_offset_ns));
+      core::EmptySnapshot(std::move(infos), std::make_shared<const core::Steering>(worker_count),
+                          unix_epoch_offset_ns));
 }
 
 Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
@@ -98,13 +99,13 @@ Result<Workers> CreateWorkers(const DataplaneOptions& options) {
 
 // Returns when a stop signal has come, or with the error that kept it from serving.
 Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
-             uint64_t unix_epoch_offset_ns, const sigset_t& stop_signals) {
+             const sigset_t& stop_signals) {
   try {
     boost::asio::io_context io;
     boost::asio::signal_set stop(io, SIGINT, SIGTERM);
     stop.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
     pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
-    control::Handlers handlers(dataplane, unix_epoch_offset_ns);
+    control::Handlers handlers(dataplane);
     const control::Server server(io, options.control_socket, handlers);
     std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n",
                 dataplane.ports.size(), dataplane.workers.size(), options.control_socket.c_str());
@@ -132,7 +133,7 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
   Status status = Ok{};
   for (const auto& worker : workers)
     if (status) status = worker->Launch(eal, ports, snapshots, stop);
-  if (status) status = Serve(options, dataplane, unix_epoch_offset_ns, stop_signals);
+  if (status) status = Serve(options, dataplane, stop_signals);
   stop.store(true);
   for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);
   ports.StopKernelPath();

@@ -51,9 +51,7 @@ bool AnyStoppedKeeping(const core::Service& before, const core::Service& after) 
 
 }  // namespace
 
-Configuration::Configuration(std::vector<core::PortInfo> ports,
-                             std::vector<const core::WorkerState*> workers,
-                             uint64_t unix_epoch_offset_ns)
+Configuration::Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers)
     : workers_(std::move(workers)),
       service_slots_(core::kMaxServices,
                      [this](uint32_t slot) {
@@ -62,16 +60,16 @@ Configuration::Configuration(std::vector<core::PortInfo> ports,
                                             return worker->services[slot].sessions_active() != 0;
                                           });
                      }),
-      backend_slots_(core::kMaxBackends, [this](uint32_t slot) {
-        const BackendTotals sum = SumOf(slot);
-        return sum.sessions_created != sum.sessions_ended;
-      }) {
+      backend_slots_(core::kMaxBackends,
+                     [this](uint32_t slot) {
+                       const BackendTotals sum = SumOf(slot);
+                       return sum.sessions_created != sum.sessions_ended;
+                     }),
+      current_(std::move(first)) {
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
   service_slots_.on_reuse = [this](uint32_t slot) {
     service_baselines_[slot] = SumOfService(slot);
   };
-  current_ = core::EmptySnapshot(std::move(ports), static_cast<uint32_t>(workers_.size()),
-                                 unix_epoch_offset_ns);
 }
 
 std::unique_ptr<const core::Snapshot> Configuration::Current() const {

@@ -23,9 +23,9 @@ namespace steelyard::control {
 
 class Configuration {
  public:
-  // `workers` are asked which slots their sessions refer to; they outlive this.
-  Configuration(std::vector<core::PortInfo> ports, std::vector<const core::WorkerState*> workers,
-                uint64_t unix_epoch_offset_ns);
+  // `first` is what the workers have now, without services or network. `workers` are asked which
+  // slots their sessions refer to; they outlive this.
+  Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers);
 
   std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyServicesRequest& request);
   std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyNetworkRequest& request);

@@ -9,6 +9,10 @@
 namespace steelyard::control {
 namespace {
 
+core::Snapshot OfPorts(size_t count) {
+  return core::EmptySnapshot(std::vector<core::PortInfo>(count), core::SteeringOfOneWorker(), 0);
+}
+
 v1::Service MakeService(const std::string& name, const std::string& address, uint32_t port,
                         std::initializer_list<const char*> backends) {
   v1::Service service;
@@ -83,7 +87,7 @@ class ConfigurationTest : public testing::Test {
   }
 
   core::WorkerState worker_{1};
-  Configuration configuration_{{core::PortInfo{}, core::PortInfo{}}, {&worker_}, 0};
+  Configuration configuration_{OfPorts(2), {&worker_}};
   uint64_t generation_ = 0;
 };
 
@@ -336,7 +340,7 @@ TEST(ConfigurationOfManyWorkers, LimitsAreDividedAmongThem) {
   std::vector<const core::WorkerState*> workers;
   for (int i = 0; i < 4; ++i)
     workers.push_back(states.emplace_back(std::make_unique<core::WorkerState>(1)).get());
-  Configuration configuration({core::PortInfo{}}, workers, 0);
+  Configuration configuration(OfPorts(1), workers);
   v1::ApplyServicesRequest request;
   request.set_generation(1);
   request.set_replace(true);

@@ -32,13 +32,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-std::vector<core::PortInfo> PortsOf(const worker::Dataplane& dataplane) {
-  std::vector<core::PortInfo> ports;
-  for (const worker::Port* port : dataplane.ports)
-    ports.push_back({port->info().mac, static_cast<uint16_t>(port->info().mtu)});
-  return ports;
-}
-
 std::vector<const core::WorkerState*> StatesOf(const worker::Dataplane& dataplane) {
   std::vector<const core::WorkerState*> states;
   for (const worker::Worker& worker : dataplane.workers) states.push_back(worker.state);
@@ -106,9 +99,9 @@ void FillPort(const worker::Port& port, v1::PortCounters& out) {
 
 }  // namespace
 
-Handlers::Handlers(worker::Dataplane& dataplane, uint64_t unix_epoch_offset_ns)
+Handlers::Handlers(worker::Dataplane& dataplane)
     : dataplane_(dataplane),
-      configuration_(PortsOf(dataplane), StatesOf(dataplane), unix_epoch_offset_ns),
+      configuration_(dataplane.snapshots->current(), StatesOf(dataplane)),
       instance_(std::random_device{}() | uint64_t{std::random_device{}()} << 32),
       started_unix_ns_(UnixNow()) {}
 
@@ -365,8 +358,8 @@ void Handlers::Lookup(const Request& request, Response& response) {
   const v1::LookupRequest& lookup = request.lookup();
   const net::FlowKey key = KeyOf(lookup);
   const core::Snapshot& snapshot = dataplane_.snapshots->current();
-  const uint32_t hash = snapshot.steering->Hash(key);
-  const uint32_t owner = snapshot.OwnerOf(hash);
+  const uint32_t hash = snapshot.steering->HashOf(key);
+  const uint32_t owner = snapshot.steering->OwnerOf(hash % core::kSteeringBuckets);
   LookupTask task(snapshot, key);
   if (!dataplane_.workers[owner].mailbox->Run(task))
     throw RequestError(v1::Error::CODE_INTERNAL, "", "the worker has stopped");

@@ -21,7 +21,7 @@ namespace steelyard::control {
 class Handlers {
  public:
   // Workers run already or will; `dataplane` outlives this.
-  Handlers(worker::Dataplane& dataplane, uint64_t unix_epoch_offset_ns);
+  explicit Handlers(worker::Dataplane& dataplane);
 
   // Answers one request through `send`, called once for each response.
   using Send = std::function<void(const v1::Response&)>;

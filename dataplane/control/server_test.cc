@@ -96,7 +96,7 @@ class ServerTest : public testing::Test {
   core::WorkerState state_{1};
   core::Pipeline pipeline_{0, sessions_, state_, 0};
   static std::unique_ptr<core::Snapshot> FirstSnapshot() {
-    return std::make_unique<core::Snapshot>(core::EmptySnapshot({}, 1, 0));
+    return std::make_unique<core::Snapshot>(core::EmptySnapshot({}, core::SteeringOfOneWorker(), 0));
   }
   worker::SnapshotPublisher publisher_{FirstSnapshot(), 1};
   worker::WorkerMailbox mailbox_;
@@ -106,7 +106,7 @@ class ServerTest : public testing::Test {
           {{.index = 0, .core = 1, .mailbox = &mailbox_, .state = &state_, .sessions = &sessions_}},
       .snapshots = &publisher_};
   boost::asio::io_context io_;
-  Handlers handlers_{dataplane_, 0};
+  Handlers handlers_{dataplane_};
   std::unique_ptr<Server> server_;
   std::thread io_thread_, worker_thread_;
   std::atomic<bool> stop_ = false;

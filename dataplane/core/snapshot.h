@@ -15,7 +15,7 @@
 #include "core/network.h"
 #include "core/outbound_gateway.h"
 #include "core/service.h"
-#include "core/toeplitz.h"
+#include "core/steering.h"
 
 namespace steelyard::core {
 
@@ -36,14 +36,13 @@ using AddressSet = std::unordered_set<net::IpAddress, net::AddressHash>;
 
 struct Snapshot {
   uint64_t generation = 0;  // of the services
-  uint32_t worker_count = 1;
   // Sessions that cached a next hop under another number look it up again.
   uint32_t forwarding_generation = 1;
   // Adding this to a `now_ns` gives the time since the Unix epoch: clocks that backends see
   // (initial sequence numbers, timestamps) must go on rising over a restart of the box.
   uint64_t unix_epoch_offset_ns = 0;
   std::vector<PortInfo> ports;
-  std::shared_ptr<const Toeplitz> steering;
+  std::shared_ptr<const Steering> steering = SteeringOfOneWorker();
   std::shared_ptr<const Network> network = std::make_shared<Network>();
   std::shared_ptr<const ServiceIndex> index = std::make_shared<ServiceIndex>();
   // VIPs, local and outside addresses: TCP and UDP to these is ours.
@@ -77,18 +76,15 @@ struct Snapshot {
   bool IsOfTheBox(const net::IpAddress& address) const {
     return own_addresses->contains(address) || network->IsBoxAddress(address);
   }
-  // The one place that decides which worker a flow belongs to.
-  uint32_t OwnerOf(uint32_t steering_hash) const { return steering_hash % worker_count; }
 };
 
 // With nothing configured: the box is transparent, everything goes to the kernel and back.
-inline Snapshot EmptySnapshot(std::vector<PortInfo> ports, uint32_t worker_count,
+inline Snapshot EmptySnapshot(std::vector<PortInfo> ports, std::shared_ptr<const Steering> steering,
                               uint64_t unix_epoch_offset_ns) {
   Snapshot snapshot;
-  snapshot.worker_count = worker_count;
+  snapshot.steering = std::move(steering);
   snapshot.unix_epoch_offset_ns = unix_epoch_offset_ns;
   snapshot.ports = std::move(ports);
-  snapshot.steering = std::make_shared<Toeplitz>(kSteeringKey);
   return snapshot;
 }
 

@@ -41,7 +41,6 @@ class PollLoopTest : public testing::Test {
   static std::unique_ptr<core::Snapshot> EmptySnapshot() {
     auto snapshot = std::make_unique<core::Snapshot>();
     snapshot->ports.resize(2);
-    snapshot->steering = std::make_shared<core::Toeplitz>(core::kSteeringKey);
     return snapshot;
   }
 
