@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -140,15 +141,36 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
   return status;
 }
 
+void ReportSteering(const dpdk::PortSet& ports, uint16_t worker_count) {
+  if (worker_count == 1) return;
+  for (const auto& port : ports.ports()) {
+    const worker::PortInfo& info = port->info();
+    if (info.steers_in_hardware) {
+      std::printf("port %s steers in hardware: %u buckets to %u workers\n", info.name.c_str(),
+                  ports.steering_buckets(), worker_count);
+    } else {
+      std::printf("port %s steers in software: %s\n", info.name.c_str(),
+                  info.steering_reason.c_str());
+    }
+  }
+}
+
+void WarnOfDistance(const dpdk::PortSet& ports, uint16_t worker_count) {
+  for (const std::string& sentence : ports.DistantWorkers(worker_count))
+    std::fprintf(stderr, "steelyard-dataplane: warning: %s\n", sentence.c_str());
+}
+
 Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signals) {
   const Result<InstanceLock> lock = InstanceLock::Take(options.control_socket);
   if (!lock) return lock.error();
   const Result<std::unique_ptr<dpdk::Eal>> eal = StartEal(options);
   if (!eal) return eal.error();
+  const auto worker_count = static_cast<uint16_t>(options.worker_cores.size());
   const Result<std::unique_ptr<dpdk::PortSet>> ports =
-      dpdk::PortSet::Open(options.ports, options.kernel_interface_prefix,
-                          static_cast<uint16_t>(options.worker_cores.size()));
+      dpdk::PortSet::Open(options.ports, options.kernel_interface_prefix, worker_count);
   if (!ports) return ports.error();
+  ReportSteering(**ports, worker_count);
+  WarnOfDistance(**ports, worker_count);
   const Result<Workers> workers = CreateWorkers(options);
   if (!workers) return workers.error();
   return LaunchAndServe(options, **eal, **ports, *workers, stop_signals);

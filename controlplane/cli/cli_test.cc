@@ -408,6 +408,8 @@ TEST_F(CliTest, Stats) {
   port.set_name("net_af_xdp0");
   port.set_kernel_interface("steel0");
   port.set_link_up(true);
+  port.set_steering_reason("net_af_xdp has no RSS");
+  status.add_ports()->set_steers_in_hardware(true);
   for (uint32_t i = 0; i < 2; ++i) {
     v1::WorkerCounters& worker = *daemon_.stats_response.mutable_counters()->add_workers();
     worker.set_worker(i);
@@ -427,6 +429,8 @@ TEST_F(CliTest, Stats) {
   EXPECT_EQ(Do({"stats"}), kOk) << err_;
   EXPECT_NE(out_.find("generation 5, 2 workers, room for 1000 sessions"), std::string::npos)
       << out_;
+  EXPECT_NE(out_.find("up    software (net_af_xdp has no RSS)\n"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("down  hardware\n"), std::string::npos) << out_;
   ExpectLine("1                17                    0               0");
   ExpectLine("forwarded        80  no    of forwarded");
   ExpectLine("no_service        4  no    of no_service");

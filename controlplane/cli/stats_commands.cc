@@ -24,11 +24,16 @@ void PrintDataplane(const v1::GetStatusResponse& status, std::ostream& out) {
       << ", room for " << status.session_capacity() << " sessions\n\n";
 }
 
+std::string Steering(const v1::Port& port) {
+  return port.steers_in_hardware() ? "hardware" : "software (" + port.steering_reason() + ")";
+}
+
 void PrintPorts(const v1::GetStatsResponse& stats, std::ostream& out) {
-  Table table(out, {{"PORT"}, {"KERNEL"}, {"DRIVER"}, {"MAC"}, {"MTU", kRight}, {"LINK"}});
+  Table table(out,
+              {{"PORT"}, {"KERNEL"}, {"DRIVER"}, {"MAC"}, {"MTU", kRight}, {"LINK"}, {"STEERING"}});
   for (const v1::Port& port : stats.dataplane().ports()) {
     table.Add({port.name(), port.kernel_interface(), port.driver(), port.mac(), Text(port.mtu()),
-               port.link_up() ? "up" : "down"});
+               port.link_up() ? "up" : "down", Steering(port)});
   }
   table.Flush();
   out << '\n';

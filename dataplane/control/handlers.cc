@@ -148,6 +148,8 @@ void Handlers::GetStatus(const Request&, Response& response) {
     out.set_kernel_interface(info.kernel_interface);
     out.set_mac(net::ToString(info.mac));
     out.set_mtu(info.mtu);
+    out.set_steers_in_hardware(info.steers_in_hardware);
+    out.set_steering_reason(info.steering_reason);
     out.set_link_up(port->IsLinkUp());
   }
 }

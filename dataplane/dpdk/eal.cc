@@ -5,6 +5,8 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_memory.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -92,6 +94,11 @@ std::vector<std::string> EalArguments(const EalOptions& options, int process_id)
   for (const std::string& address : options.pci_addresses)
     arguments.insert(arguments.end(), {"-a", address});
   return arguments;
+}
+
+int NodeOfWorker(uint32_t worker_index) {
+  const unsigned node = rte_lcore_to_socket_id(LcoreOfWorker(worker_index));
+  return node == static_cast<unsigned>(SOCKET_ID_ANY) ? -1 : static_cast<int>(node);
 }
 
 Result<std::unique_ptr<Eal>> Eal::Start(const EalOptions& options) {

@@ -29,6 +29,9 @@ constexpr unsigned LcoreOfWorker(uint32_t worker_index) {
   return 1 + worker_index;
 }
 
+// The NUMA node of the worker's core; below 0: unknown. The environment runs.
+int NodeOfWorker(uint32_t worker_index);
+
 // The command line for rte_eal_init.
 std::vector<std::string> EalArguments(const EalOptions& options, int process_id);
 

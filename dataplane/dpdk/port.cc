@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
+#include <rte_mbuf.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -157,24 +158,37 @@ Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
   return Ok{};
 }
 
+int EthernetPort::numa_node() const {
+  return rte_eth_dev_socket_id(device_id_);
+}
+
 uint32_t EthernetPort::BufferDemand(uint16_t queue_count) const {
   return queue_count * (uint32_t{receive_descriptors_} + send_descriptors_ +
                         2 * KernelPath::kRingCapacity + kDriverBuffers);
 }
 
-Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels) {
+uint32_t EthernetPort::SteeringBuckets(uint16_t worker_count) const {
+  rte_eth_dev_info device;
+  if (rte_eth_dev_info_get(device_id_, &device) != 0) return 0;
+  if (!WhyNotSteered(device, spec_.is_pci, worker_count).empty()) return 0;
+  return SteeringBucketsOf(device.reta_size);
+}
+
+Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
+                           uint32_t bucket_count) {
   const auto queue_count = static_cast<uint16_t>(channels.size());
-  if (const Status status = Configure(queue_count); !status) return status;
+  if (const Status status = Configure(queue_count, bucket_count); !status) return status;
   if (const Status status = SetUpQueues(queue_count, pool); !status) return status;
   if (const int error = rte_eth_dev_start(device_id_); error != 0) return Failed("start", error);
   is_started_ = true;
+  EnforceSteering(queue_count);
   channels_ = channels;
   for (uint16_t i = 0; i < queue_count; ++i)
     queues_.push_back(std::make_unique<DpdkPortQueue>(device_id_, i, info_.id, pool, *channels[i]));
   return SetReceiveFilters();
 }
 
-Status EthernetPort::Configure(uint16_t queue_count) {
+Status EthernetPort::Configure(uint16_t queue_count, uint32_t bucket_count) {
   rte_eth_dev_info device;
   if (const int error = rte_eth_dev_info_get(device_id_, &device); error != 0)
     return Failed("read its capabilities", error);
@@ -188,7 +202,22 @@ Status EthernetPort::Configure(uint16_t queue_count) {
                  spec_.kernel_interface + " combined " + std::to_string(queue_count) + " (or rx " +
                  std::to_string(queue_count) + ")"};
   }
+  std::string reason = WhyNotSteered(device, spec_.is_pci, queue_count);
+  if (reason.empty()) {
+    scaling_.emplace(device, queue_count, bucket_count);
+    info_.steers_in_hardware = true;
+  } else {
+    SteerInSoftware(std::move(reason));
+  }
+  Status configured = ConfigureQueues(queue_count, device);
+  if (configured || !scaling_) return configured;
+  SteerInSoftware("its driver refuses RSS (" + configured.error().message + ")");
+  return ConfigureQueues(queue_count, device);
+}
+
+Status EthernetPort::ConfigureQueues(uint16_t queue_count, const rte_eth_dev_info& device) {
   rte_eth_conf configuration{};
+  if (scaling_) scaling_->Request(configuration);
   // A driver over a kernel interface takes that interface's MTU by itself.
   if (spec_.kernel_interface.empty()) configuration.rxmode.mtu = info_.mtu;
   configuration.txmode.offloads = device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
@@ -214,6 +243,30 @@ Status EthernetPort::SetUpQueues(uint16_t queue_count, rte_mempool* pool) {
       return Failed("set up transmit queue " + std::to_string(i), error);
   }
   return Ok{};
+}
+
+void EthernetPort::SteerInSoftware(std::string reason) {
+  scaling_.reset();
+  info_.steers_in_hardware = false;
+  info_.steering_reason = std::move(reason);
+}
+
+void EthernetPort::EnforceSteering(uint16_t queue_count) {
+  if (!scaling_) return;
+  if (const Status status = scaling_->Enforce(device_id_); !status) {
+    SteerInSoftware(status.error().message);
+    return;
+  }
+  // What came before that may be in any queue, and a worker would take it for its own.
+  constexpr uint16_t kAtOnce = 64;
+  rte_mbuf* packets[kAtOnce];
+  for (uint16_t queue = 0; queue < queue_count; ++queue) {
+    for (uint32_t taken = 0; taken < receive_descriptors_; taken += kAtOnce) {
+      const uint16_t count = rte_eth_rx_burst(device_id_, queue, packets, kAtOnce);
+      if (count == 0) break;
+      rte_pktmbuf_free_bulk(packets, count);
+    }
+  }
 }
 
 // A device that cannot be told receives everything anyway: such are the ones in memory and on

@@ -11,14 +11,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dpdk/dpdk_port_queue.h"
 #include "dpdk/port_spec.h"
+#include "dpdk/receive_side_scaling.h"
 #include "net/result.h"
 #include "worker/dataplane.h"
 
+struct rte_eth_dev_info;
 struct rte_mempool;
 
 namespace steelyard::dpdk {
@@ -32,11 +35,19 @@ class EthernetPort final : public worker::Port {
   EthernetPort(const EthernetPort&) = delete;
   EthernetPort& operator=(const EthernetPort&) = delete;
 
+  int numa_node() const;  // below 0: unknown
+
   // Buffers that the device may hold with `queue_count` queue pairs.
   uint32_t BufferDemand(uint16_t queue_count) const;
 
+  // Buckets by which the device could lead packets to that many workers; 0 where it cannot.
+  uint32_t SteeringBuckets(uint16_t worker_count) const;
+
   // A queue pair for each of `channels`, in the order of workers, all receiving into `pool`.
-  net::Status Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels);
+  // `bucket_count` is the smallest SteeringBuckets above 0 of all ports. Afterwards info() says
+  // whether the device does so.
+  net::Status Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
+                    uint32_t bucket_count);
 
   // After Start, one for each channel.
   DpdkPortQueue& queue(uint32_t worker_index) { return *queues_[worker_index]; }
@@ -48,9 +59,12 @@ class EthernetPort final : public worker::Port {
  private:
   EthernetPort(const PortSpec& spec, uint16_t device_id) : spec_(spec), device_id_(device_id) {}
   net::Status ReadInfo(core::PortId id, std::string kernel_interface);
-  net::Status Configure(uint16_t queue_count);
+  net::Status Configure(uint16_t queue_count, uint32_t bucket_count);
+  net::Status ConfigureQueues(uint16_t queue_count, const rte_eth_dev_info& device);
   net::Status SetUpQueues(uint16_t queue_count, rte_mempool* pool);
   net::Status SetReceiveFilters();
+  void EnforceSteering(uint16_t queue_count);
+  void SteerInSoftware(std::string reason);
   net::Error Failed(const std::string& what, int error) const;
 
   const PortSpec spec_;
@@ -60,6 +74,7 @@ class EthernetPort final : public worker::Port {
   uint32_t receive_queues_ = 1;  // of the kernel interface, if there is one
   uint16_t receive_descriptors_ = 1024;
   uint16_t send_descriptors_ = 1024;
+  std::optional<ReceiveSideScaling> scaling_;  // while the device may steer
   std::vector<std::unique_ptr<DpdkPortQueue>> queues_;
   std::vector<KernelChannel*> channels_;
 };

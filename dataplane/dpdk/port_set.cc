@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dpdk/eal.h"
 #include "dpdk/mbuf_pool.h"
 
 namespace steelyard::dpdk {
@@ -23,10 +24,28 @@ Result<std::unique_ptr<PortSet>> PortSet::Open(const std::vector<PortSpec>& spec
   if (!kernel_path) return kernel_path.error();
   set->kernel_path_ = std::move(*kernel_path);
   for (const auto& port : set->ports_) {
+    if (const uint32_t buckets = port->SteeringBuckets(worker_count); buckets != 0)
+      set->steering_buckets_ = std::min(set->steering_buckets_, buckets);
+  }
+  for (const auto& port : set->ports_) {
     if (const Status status = set->StartWithTwin(*port, worker_count, *pool); !status)
       return status.error();
   }
   return set;
+}
+
+std::vector<std::string> PortSet::DistantWorkers(uint16_t worker_count) const {
+  std::vector<std::string> sentences;
+  for (const auto& port : ports_) {
+    for (uint32_t i = 0; i < worker_count; ++i) {
+      const int node = NodeOfWorker(i);
+      if (port->numa_node() < 0 || node < 0 || port->numa_node() == node) continue;
+      sentences.push_back("port " + port->info().name + " is on NUMA node " +
+                          std::to_string(port->numa_node()) + " and worker " + std::to_string(i) +
+                          " on node " + std::to_string(node) + ": choose cores of the port's node");
+    }
+  }
+  return sentences;
 }
 
 std::vector<worker::PortQueue*> PortSet::QueuesOf(uint32_t worker_index) {
@@ -67,7 +86,7 @@ Status PortSet::StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mem
     channels.push_back(*channel);
   }
   twins_.push_back(std::move(*twin));
-  return port.Start(pool, channels);
+  return port.Start(pool, channels, steering_buckets_);
 }
 
 }  // namespace steelyard::dpdk

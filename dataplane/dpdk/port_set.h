@@ -30,6 +30,13 @@ class PortSet {
 
   const std::vector<std::unique_ptr<EthernetPort>>& ports() const { return ports_; }
 
+  // Buckets that the redirection tables of the ports which steer in hardware share out among the
+  // workers; core::Steering must be made with them.
+  uint32_t steering_buckets() const { return steering_buckets_; }
+
+  // Workers that reach a port's memory through another NUMA node, a sentence each.
+  std::vector<std::string> DistantWorkers(uint16_t worker_count) const;
+
   // The queues that this worker polls, by port id.
   std::vector<worker::PortQueue*> QueuesOf(uint32_t worker_index);
 
@@ -42,6 +49,7 @@ class PortSet {
   net::Result<rte_mempool*> CreatePool(uint16_t worker_count) const;
   net::Status StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mempool* pool);
 
+  uint32_t steering_buckets_ = 128;
   std::vector<KernelTwin> twins_;
   std::unique_ptr<KernelPath> kernel_path_;
   std::vector<std::unique_ptr<EthernetPort>> ports_;

@@ -30,7 +30,7 @@ class PortTest : public testing::Test {
     auto port = EthernetPort::Open(*ParsePortSpec("vdev:" + device, 0), 3, "twin3");
     EXPECT_TRUE(port) << port.error().message;
     port_ = std::move(*port);
-    const net::Status started = port_->Start(pool_, {channel_});
+    const net::Status started = port_->Start(pool_, {channel_}, 128);
     EXPECT_TRUE(started) << started.error().message;
   }
 
@@ -82,6 +82,8 @@ TEST_F(PortTest, SaysWhatItIs) {
   EXPECT_EQ(port_->info().mtu, 1500u);
   EXPECT_FALSE(port_->info().mac.IsZero());
   EXPECT_FALSE(port_->info().mac.IsGroup());
+  EXPECT_FALSE(port_->info().steers_in_hardware);
+  EXPECT_EQ(port_->info().steering_reason, "one worker");
 }
 
 TEST_F(PortTest, ReceivesBurstsOfViews) {

@@ -37,6 +37,9 @@ struct PortInfo {
   std::string kernel_interface;  // the twin
   net::MacAddress mac;           // the port's and the twin's
   uint32_t mtu = 0;              // bytes of IP packet
+  // Whether queue i receives the TCP and UDP packets of worker i's flows, and no other worker's.
+  bool steers_in_hardware = false;
+  std::string steering_reason;  // why it does not: a clause; empty if it does
 };
 
 // Main thread only.
