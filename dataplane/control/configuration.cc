@@ -60,15 +60,12 @@ Configuration::Configuration(core::Snapshot first, std::vector<const core::Worke
                                             return worker->services[slot].sessions_active() != 0;
                                           });
                      }),
-      backend_slots_(core::kMaxBackends,
-                     [this](uint32_t slot) {
-                       const BackendTotals sum = SumOf(slot);
-                       return sum.sessions_created != sum.sessions_ended;
-                     }),
+      backend_slots_(core::kMaxBackends, [this](uint32_t slot) { return HasSessions(slot); }),
       current_(std::move(first)) {
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
   service_slots_.on_reuse = [this](uint32_t slot) {
     service_baselines_[slot] = SumOfService(slot);
+    if (slot < home_rules_.services.size()) home_rules_.services[slot] = {};
   };
 }
 
@@ -274,6 +271,21 @@ void Configuration::RebuildIndex() {
   current_.index = std::move(index);
   current_.own_addresses = std::move(addresses);
   current_.gateway_backends = std::move(gateway_backends);
+  RebuildHomeRules();
+}
+
+void Configuration::RebuildHomeRules() {
+  std::vector<const core::Service*> services;
+  for (const auto& [name, entry] : services_) services.push_back(entry.compiled.get());
+  for (const GatewayEntry& gateway : gateways_) services.push_back(gateway.compiled.service.get());
+  home_rules_ = core::MakeHomeRules(services, home_rules_,
+                                    [this](uint32_t slot) { return HasSessions(slot); });
+  current_.home_rules = std::make_shared<const core::HomeRules>(home_rules_);
+}
+
+bool Configuration::HasSessions(core::BackendSlot slot) const {
+  const BackendTotals sum = SumOf(slot);
+  return sum.sessions_created != sum.sessions_ended;
 }
 
 std::unique_ptr<const core::Snapshot> Configuration::Apply(

@@ -96,6 +96,8 @@ class Configuration {
   void Uninstall(const std::string& name);
   void InstallGateways(std::vector<GatewayEntry> gateways);
   void RebuildIndex();
+  void RebuildHomeRules();
+  bool HasSessions(core::BackendSlot slot) const;
   BackendTotals SumOf(core::BackendSlot slot) const;
   ServiceTotals SumOfService(core::ServiceSlot slot) const;
 
@@ -118,6 +120,7 @@ class Configuration {
   std::map<std::string, uint64_t> network_parts_;  // fingerprints of what network_ holds
   uint64_t network_fingerprint_ = 0;
 
+  core::HomeRules home_rules_;
   core::Snapshot current_;
 };
 

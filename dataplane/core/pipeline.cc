@@ -28,6 +28,8 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
   burst.leaves_in_fragments = 0;
   if (burst.is_reassembled) [[unlikely]]
     MarkReassembled(snapshot, burst);
+  burst.handed_off = 0;
+  if (snapshot.steering->worker_count() > 1) Steer(snapshot, burst);
   HashKeys(burst.count);
   PickCandidates(burst.count);
   ConfirmSessions(burst.count);
@@ -83,15 +85,16 @@ void Pipeline::Finish(const PacketContext& context, Burst& burst) {
 
 Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
+  if (burst.IsHandedOff(i)) return Verdict::kConsumed;
   switch (parsed.packet_class) {
     case PacketClass::kFlow:
       return FinishFlow(context, burst, i);
     case PacketClass::kIcmpError:
       return FinishIcmpError(context, burst, i);
     case PacketClass::kTunnelError:
-      return FinishTunnelError(context, burst.packet[i], parsed, 0);
+      return FinishTunnelError(context, burst, i, 0);
     case PacketClass::kFragment:
-      return FinishFragment(context, burst.packet[i], parsed);
+      return FinishFragment(context, burst, i);
     case PacketClass::kMalformed:
       return parsed.malformed;
     case PacketClass::kOther:
@@ -116,7 +119,10 @@ Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_
     flow = kNoFlow;
   }
   if (flow == kNoFlow) {
-    const Opened opened = Open(context, burst.packet[i], parsed_[i]);
+    PacketContext opening = context;
+    opening.home_bucket = HomeBucketOf(context.snapshot, parsed_[i].key());
+    if (HandHome(context, opening.home_bucket, burst, i)) return Verdict::kConsumed;
+    const Opened opened = Open(opening, burst.packet[i], parsed_[i]);
     if (opened.stateless)
       return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
     if (opened.verdict == Verdict::kTtlExceeded)

@@ -2,16 +2,17 @@
 //
 // Read this first: the way of a packet through a worker.
 //
-//   parse → find session → (open session: service, schedule, local port) → rewrite → next hop
+//   parse → steer → find session → (open session: service, schedule, local port) → rewrite →
+//   next hop
 //
 // Each stage is a pass over the whole burst, and the memory that the next one needs is prefetched
 // by the one before. One object a worker; only that worker's thread calls it. Pure: no clock, no
 // allocation, no system call; time comes in as an argument.
 //
 // The stages and packets of known flows are in pipeline.cc; the rest is in a file each:
-// pipeline_sessions.cc opens and ends sessions, pipeline_outbound.cc opens those of outbound
-// gateways, pipeline_stateless.cc forwards without one,
-// pipeline_fragments.cc and pipeline_icmp_errors.cc are what their names say.
+// pipeline_steering.cc finds other workers' packets, pipeline_sessions.cc opens and ends sessions,
+// pipeline_outbound.cc opens those of outbound gateways, pipeline_stateless.cc forwards without
+// one, pipeline_fragments.cc and pipeline_icmp_errors.cc are what their names say.
 #pragma once
 
 #include <array>
@@ -28,16 +29,17 @@ namespace steelyard::core {
 
 class Pipeline {
  public:
-  // `worker_index` of the snapshot's worker_count; sessions and worker state outlive the pipeline.
-  // `now_ns` as for Process.
+  // `worker_index` of those that the snapshot steers to; sessions and worker state outlive the
+  // pipeline. `now_ns` as for Process.
   Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& worker, uint64_t now_ns);
 
-  // Gives every packet of the burst its verdict, rewrites those to be forwarded in place and names
-  // their out_port; of those that their senders must hear of, it makes answers (Burst::answered).
-  // Fragments go to the worker's reassembler; what is complete afterwards is there to be taken and
-  // processed as a burst of its own, of the same in_port. Does not count the verdicts: whoever
-  // sends the packets knows which were really sent. `now_ns` never runs backwards and counts from
-  // any fixed point of this boot.
+  // Marks the packets of the burst that are another worker's (Burst::handed_off) and gives every
+  // other one its verdict, rewrites those to be forwarded in place and names their out_port; of
+  // those that their senders must hear of, it makes answers (Burst::answered). Fragments go to the
+  // worker's reassembler; what is complete afterwards is there to be taken and processed as a burst
+  // of its own, of the same in_port. Does not count the verdicts: whoever sends the packets knows
+  // which were really sent. `now_ns` never runs backwards and counts from any fixed point of this
+  // boot.
   void Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns);
 
   // Ends sessions and gives up datagrams whose time has come; looks at no more than `budget` of
@@ -67,6 +69,7 @@ class Pipeline {
 
   // The stages.
   void Parse(const Snapshot& snapshot, const Burst& burst);
+  void Steer(const Snapshot& snapshot, Burst& burst);
   void HashKeys(uint32_t count);
   void PickCandidates(uint32_t count);
   void ConfirmSessions(uint32_t count);
@@ -75,11 +78,17 @@ class Pipeline {
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
-  net::Verdict FinishTunnelError(const PacketContext& context, const net::Packet& packet,
-                                 const net::ParsedPacket& parsed, size_t inner_offset);
-  net::Verdict FinishFragment(const PacketContext& context, const net::Packet& packet,
-                              const net::ParsedPacket& parsed);
+  net::Verdict FinishTunnelError(const PacketContext& context, Burst& burst, uint32_t i,
+                                 size_t inner_offset);
+  net::Verdict FinishFragment(const PacketContext& context, Burst& burst, uint32_t i);
   FlowRef FindAgain(uint32_t i) const;
+
+  // The flow that a packet belongs to or is about, by which it is steered. Nothing: it is the
+  // receiving worker's, whichever that is.
+  std::optional<net::FlowKey> SteeringKey(const net::Packet& packet,
+                                          const net::ParsedPacket& parsed) const;
+  // Whether the packet, whose session is not here, goes to its home instead.
+  bool HandHome(const PacketContext& context, uint32_t home_bucket, Burst& burst, uint32_t i) const;
 
   // Where a new flow goes: the verdict says why nowhere.
   struct Choice {

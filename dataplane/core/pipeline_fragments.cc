@@ -26,11 +26,10 @@ bool ConcernsUs(const Snapshot& snapshot, const ParsedPacket& fragment) {
 
 }  // namespace
 
-Verdict Pipeline::FinishFragment(const PacketContext& context, const net::Packet& packet,
-                                 const ParsedPacket& parsed) {
-  if (!ConcernsUs(context.snapshot, parsed)) return Verdict::kPunted;
+Verdict Pipeline::FinishFragment(const PacketContext& context, Burst& burst, uint32_t i) {
+  if (!ConcernsUs(context.snapshot, parsed_[i])) return Verdict::kPunted;
   if (worker_.reassembler == nullptr) return Verdict::kFragment;
-  return worker_.reassembler->Add(packet, parsed, context.now_ns);
+  return worker_.reassembler->Add(burst.packet[i], parsed_[i], burst.steered[i], context.now_ns);
 }
 
 // Whatever becomes of them, they leave as copies.

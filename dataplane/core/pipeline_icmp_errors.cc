@@ -27,10 +27,15 @@ const Service* ServiceWithoutSession(const PacketContext& context, FlowRef flow,
 
 // About a tunnel packet of ours. Whoever sent what is inside learns from the next packet that does
 // not fit (RFC 4459 section 3.2): not every router quotes enough to tell it now.
-Verdict Pipeline::FinishTunnelError(const PacketContext& context, const net::Packet& packet,
-                                    const ParsedPacket& parsed, size_t inner_offset) {
+Verdict Pipeline::FinishTunnelError(const PacketContext& context, Burst& burst, uint32_t i,
+                                    size_t inner_offset) {
+  const net::Packet& packet = burst.packet[i];
+  const ParsedPacket& parsed = parsed_[i];
   const auto inner = net::QuotedInnerFlow(packet, parsed, inner_offset);
   const FlowRef flow = inner ? sessions_.Find(*inner) : kNoFlow;
+  if (inner && flow == kNoFlow &&
+      HandHome(context, HomeBucketOf(context.snapshot, *inner), burst, i))
+    return Verdict::kConsumed;
   constexpr uint8_t kIsTunnel = kFlowOneWay | kFlowResizes;
   if (flow == kNoFlow || (sessions_.state(flow).flags & kIsTunnel) != kIsTunnel ||
       sessions_.Describe(flow).rewrite.destination.address != parsed.key().destination.address)
@@ -46,12 +51,15 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
+  if (flow == kNoFlow &&
+      HandHome(context, HomeBucketOf(context.snapshot, KeyOfIcmpError(parsed)), burst, i))
+    return Verdict::kConsumed;
   if (const Service* service = ServiceWithoutSession(context, flow, parsed)) {
     if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
     return ForwardStateless(context, *service, KeyOfIcmpError(parsed), burst, i);
   }
   if (flow == kNoFlow && parsed.protocol() == L4Protocol::kUdp)
-    return FinishTunnelError(context, packet, parsed, kGueHeadersBytes);
+    return FinishTunnelError(context, burst, i, kGueHeadersBytes);
   if (flow == kNoFlow) return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
   const FlowState& state = sessions_.state(flow);

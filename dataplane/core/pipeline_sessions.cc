@@ -88,6 +88,7 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
   SessionRecord& record = sessions_.record(session);
   record.service_slot = service.slot;
   record.created_ms = context.now_ms;
+  record.home_bucket = static_cast<uint8_t>(context.home_bucket);
   for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
     FlowState& state = sessions_.state(RefOf(session, direction));
     state.backend_slot = backend.slot;

@@ -135,7 +135,8 @@ struct SessionRecord {
   uint32_t child_count;       // of a template: sessions that name it
   bool in_use;
   SessionKind kind;
-  uint8_t reserved[2];
+  uint8_t home_bucket;  // core/home.h: whose owner this session has
+  uint8_t reserved[1];
 };
 static_assert(sizeof(SessionRecord) == 28);
 

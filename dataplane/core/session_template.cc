@@ -10,6 +10,7 @@ SessionId OpenTemplate(const PacketContext& context, ServiceSlot service_slot,
   SessionRecord& record = context.sessions.record(opened);
   record.service_slot = service_slot;
   record.created_ms = context.now_ms;
+  record.home_bucket = static_cast<uint8_t>(context.home_bucket);
   for (const Direction direction : {Direction::kForward, Direction::kReverse})
     context.sessions.state(RefOf(opened, direction)).last_seen_ms = context.now_ms;
   const Service* service = context.snapshot.service(service_slot);

@@ -12,24 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "core/home.h"
 #include "core/network.h"
 #include "core/outbound_gateway.h"
 #include "core/service.h"
 #include "core/steering.h"
 
 namespace steelyard::core {
-
-struct ServiceKey {
-  net::Endpoint address;
-  net::L4Protocol protocol{};
-  friend bool operator==(const ServiceKey&, const ServiceKey&) = default;
-};
-
-struct ServiceKeyHash {
-  size_t operator()(const ServiceKey& key) const {
-    return net::AddressHash{}(key.address) + static_cast<size_t>(key.protocol);
-  }
-};
 
 using ServiceIndex = std::unordered_map<ServiceKey, ServiceSlot, ServiceKeyHash>;
 using AddressSet = std::unordered_set<net::IpAddress, net::AddressHash>;
@@ -43,6 +32,7 @@ struct Snapshot {
   uint64_t unix_epoch_offset_ns = 0;
   std::vector<PortInfo> ports;
   std::shared_ptr<const Steering> steering = SteeringOfOneWorker();
+  std::shared_ptr<const HomeRules> home_rules = std::make_shared<HomeRules>();
   std::shared_ptr<const Network> network = std::make_shared<Network>();
   std::shared_ptr<const ServiceIndex> index = std::make_shared<ServiceIndex>();
   // VIPs, local and outside addresses: TCP and UDP to these is ours.

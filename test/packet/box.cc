@@ -146,6 +146,10 @@ void Box::Compile() {
     for (const auto& list : {addresses.v4, addresses.v6}) outside->insert(list.begin(), list.end());
   }
   own->insert(outside->begin(), outside->end());
+  std::vector<const core::Service*> compiled;
+  for (const auto& service : snapshot.services) compiled.push_back(service.get());
+  snapshot.home_rules = std::make_shared<const core::HomeRules>(
+      core::MakeHomeRules(compiled, *snapshot.home_rules, [](uint32_t) { return true; }));
   snapshot.outbound_gateways = std::move(outbound_gateways);
   snapshot.outside_addresses = std::move(outside);
   snapshot.gateway_backends = std::move(gateway_backends);

@@ -37,7 +37,8 @@ class DnatMode : public ForwardingMode {
                                               {.local_addresses = {&client_flow.source.address, 1},
                                                .remote = backend.endpoint,
                                                .protocol = service.protocol,
-                                               .paired_with = {}});
+                                               .paired_with = {},
+                                               .steered_as_flow_to = service.address});
       if (!source) return net::Verdict::kLocalPortsExhausted;
       backend_flow.source = *source;
     }

@@ -30,6 +30,8 @@ struct PacketContext {
   PortId in_port;
   uint64_t now_ns;
   uint32_t now_ms;
+  // While a session is being opened: its home (core/home.h). Ports that it borrows lead there.
+  uint32_t home_bucket = 0;
 };
 
 class ForwardingMode {

@@ -2,59 +2,72 @@
 #include "core/forward/local_port.h"
 
 #include <array>
+#include <numeric>
 
 namespace steelyard::core {
 namespace {
 
-constexpr uint32_t kPortCount = 65536 - kFirstLocalPort;
-// 2^10 * 3^2 * 7, so that a step of one more than a multiple of 42 visits every port. Each search
-// has a step of its own (double hashing): were it the same for all, ports in use would lie in runs
-// along it, as in linear probing, and a search that begins in one would end in it.
-static_assert(kPortCount == 1024 * 9 * 7);
-constexpr uint32_t kStepUnit = 2 * 3 * 7;
 // Candidates whose buckets are fetched together.
 constexpr uint32_t kBatch = 8;
-// At 99% occupancy a search of this length fails once in 150,000 times.
-constexpr uint32_t kMaxBatches = 148;
+// In the session's own steering bucket. At 90% occupancy one in a thousand goes beyond.
+constexpr uint32_t kBatchesInHomeBucket = 8;
 // On the address that a search begins with; at 90% occupancy one in a million goes beyond.
 constexpr uint32_t kBatchesOnFirstAddress = 16;
+// At 99% occupancy a search of this length fails once in 150,000 times.
+constexpr uint32_t kMaxBatches = 148;
 
-net::Be16 PortAt(uint32_t position) {
-  return net::Be16(static_cast<uint16_t>(kFirstLocalPort + position));
-}
+// The way of a search through a number of positions, every one of them once. Each search begins
+// anywhere and has a step of its own (double hashing): were it the same for all, ports in use would
+// lie in runs along it, as in linear probing, and a search that begins in one would end in it.
+class Way {
+ public:
+  template <typename Random>
+  Way(uint32_t length, Random& random)
+      : length_(length), position_(static_cast<uint32_t>(random()) % length) {
+    do {
+      step_ = static_cast<uint32_t>(random()) % length | 1;
+    } while (std::gcd(step_, length) != 1);
+  }
+  uint32_t Next() {
+    position_ = (position_ + step_) % length_;
+    return position_;
+  }
+
+ private:
+  const uint32_t length_;
+  uint32_t position_;
+  uint32_t step_;
+};
 
 struct Found {
   std::optional<net::Endpoint> local;
   uint32_t probes = 0;
 };
 
-// The way of one search through addresses and ports.
+// One search through addresses and ports.
 class Probes {
  public:
   Probes(const PacketContext& context, const LocalPortSearch& search)
-      : sessions_(context.sessions), search_(search) {
-    auto& random = context.worker.random;
+      : context_(context),
+        steering_(*context.snapshot.steering),
+        search_(search),
+        owner_(steering_.OwnerOf(context.home_bucket)),
+        in_home_bucket_(kPortsPerBucket, context.worker.random) {
     first_address_ = search.paired_with ? net::AddressHash{}(*search.paired_with) % AddressCount()
-                                        : random() % AddressCount();
-    position_ = static_cast<uint32_t>(random()) % kPortCount;
-    step_ = static_cast<uint32_t>(random()) % (kPortCount / kStepUnit) * kStepUnit + 1;
+                                        : context.worker.random() % AddressCount();
   }
 
   Found Run() {
+    Found found;
     for (uint32_t batch = 0; batch < kMaxBatches; ++batch) {
-      const net::IpAddress& address = AddressOf(batch);
-      std::array<net::FlowKey, kBatch> replies;
-      std::array<uint64_t, kBatch> hashes;
-      for (uint32_t i = 0; i < kBatch; ++i, position_ = (position_ + step_) % kPortCount) {
-        replies[i] = net::FlowKey(search_.remote, {address, PortAt(position_)}, search_.protocol);
-        hashes[i] = KeyHash(replies[i], sessions_.secret());
-        sessions_.PrefetchBucket(hashes[i]);
-      }
-      for (uint32_t i = 0; i < kBatch; ++i)
-        if (sessions_.Find(replies[i], hashes[i]) == kNoFlow)
-          return {replies[i].destination, batch * kBatch + i + 1};
+      if (batch == 0 || (batch >= kBatchesOnFirstAddress && AddressCount() > 1))
+        Use(AddressOf(batch));
+      if (batch == kBatchesInHomeBucket)
+        in_buckets_.emplace(kPortsPerBucket * steering_.BucketCount(owner_),
+                            context_.worker.random);
+      if (Try(batch < kBatchesInHomeBucket, found)) break;
     }
-    return {std::nullopt, kMaxBatches * kBatch};
+    return found;
   }
 
  private:
@@ -64,11 +77,54 @@ class Probes {
     return search_.local_addresses[(first_address_ + turn) % AddressCount()];
   }
 
-  const SessionTable& sessions_;
+  void Use(const net::IpAddress& address) {
+    local_.address = address;
+    ports_ =
+        search_.steered_as_flow_to
+            ? steering_.PortsOf({local_, *search_.steered_as_flow_to, search_.protocol},
+                                FlowSide::kSource)
+            : steering_.PortsOf({search_.remote, local_, search_.protocol}, FlowSide::kDestination);
+  }
+
+  net::Be16 NextPort(bool in_home_bucket) {
+    while (true) {
+      const uint32_t position = in_home_bucket ? in_home_bucket_.Next() : in_buckets_->Next();
+      const uint32_t bucket = in_home_bucket
+                                  ? context_.home_bucket
+                                  : steering_.BucketAmong(owner_, position / kPortsPerBucket);
+      const net::Be16 port = ports_.At(bucket, position % kPortsPerBucket);
+      if (port.value() >= kFirstLocalPort) return port;
+    }
+  }
+
+  bool Try(bool in_home_bucket, Found& found) {
+    const SessionTable& sessions = context_.sessions;
+    std::array<net::FlowKey, kBatch> replies;
+    std::array<uint64_t, kBatch> hashes;
+    for (uint32_t i = 0; i < kBatch; ++i) {
+      local_.port = NextPort(in_home_bucket);
+      replies[i] = net::FlowKey(search_.remote, local_, search_.protocol);
+      hashes[i] = KeyHash(replies[i], sessions.secret());
+      sessions.PrefetchBucket(hashes[i]);
+    }
+    for (uint32_t i = 0; i < kBatch; ++i) {
+      ++found.probes;
+      if (sessions.Find(replies[i], hashes[i]) != kNoFlow) continue;
+      found.local = replies[i].destination;
+      return true;
+    }
+    return false;
+  }
+
+  const PacketContext& context_;
+  const Steering& steering_;
   const LocalPortSearch& search_;
+  const uint32_t owner_;
+  Way in_home_bucket_;
+  std::optional<Way> in_buckets_;  // of this worker
   size_t first_address_;
-  uint32_t position_;
-  uint32_t step_;
+  net::Endpoint local_;
+  Steering::Ports ports_;
 };
 
 uint64_t HashOf(const PacketContext& context, const Service& service,

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Choice of the local address and port that a session borrows. Any port from 1024 up is as good as
-// another, and the session table itself is the proof that one is free towards a remote endpoint:
-// there is no allocator to keep in step, and the whole range can be used at once towards every one.
-// The worker's thread only.
+// Choice of the local address and port that a session borrows: any from 1024 up by which the
+// reply's steering hash leads to this worker. The session table itself is the proof that one is
+// free towards a remote endpoint: only the worker that a tuple leads to ever gives it out, so there
+// is no allocator to keep in step, no range that is a worker's, and every port can be used at once
+// towards every remote endpoint. The worker's thread only.
+//
+// Of the ports that lead here, those come first that lead into the very bucket of the session's
+// home: such a session has both its flows at one worker whatever the number of workers will be
+// after a restart.
 #pragma once
 
 #include <optional>
@@ -25,6 +30,9 @@ struct LocalPortSearch {
   // Whose sessions leave from one address as long as that has ports ("paired" pooling, RFC 4787
   // section 4.1); none: every session begins at any.
   std::optional<net::IpAddress> paired_with;
+  // The owner of replies follows from the flow of the chosen endpoint to this one (core/home.h);
+  // none: from the reply itself.
+  std::optional<net::Endpoint> steered_as_flow_to = std::nullopt;
 };
 
 // An address of `local_addresses` and a port, such that no session has remote → local as a key.

@@ -18,13 +18,15 @@ using net::L4Protocol;
 class LocalPort : public testing::Test {
  protected:
   std::optional<Endpoint> Choose(const Endpoint& backend) {
-    return ChooseLocalEndpoint({box.snapshot, box.sessions(), box.worker(), 0, box.now_ns,
-                                static_cast<uint32_t>(box.now_ns / 1'000'000)},
-                               service,
-                               {.local_addresses = addresses,
-                                .remote = backend,
-                                .protocol = L4Protocol::kTcp,
-                                .paired_with = paired_with});
+    return ChooseLocalEndpoint(
+        {box.snapshot, box.sessions(), box.worker(), 0, box.now_ns,
+         static_cast<uint32_t>(box.now_ns / 1'000'000), ++home_bucket %= 128},
+        service,
+        {.local_addresses = addresses,
+         .remote = backend,
+         .protocol = L4Protocol::kTcp,
+         .paired_with = paired_with,
+         .steered_as_flow_to = steered_as_flow_to});
   }
   void Take(const Endpoint& local, const Endpoint& backend) {
     const FlowKey out(local, backend, L4Protocol::kTcp);
@@ -38,8 +40,10 @@ class LocalPort : public testing::Test {
   const ServiceCounters& counters() { return box.worker().services[service.slot]; }
   std::vector<net::IpAddress> addresses = {test::kLocal4};
   std::optional<net::IpAddress> paired_with;
+  std::optional<Endpoint> steered_as_flow_to;
   Service service;
   uint32_t taken = 0;
+  uint32_t home_bucket = 0;  // of the next choice but one
 };
 
 TEST_F(LocalPort, IsFreeAndNotPrivileged) {
@@ -121,6 +125,46 @@ TEST_F(LocalPort, LongSearchesTellOfOccupancy) {
   EXPECT_LT(share_of_long_searches(0.5), 0.002);
   const double at_nine_tenths = share_of_long_searches(0.9);
   EXPECT_NEAR(at_nine_tenths, std::pow(0.9, kLongSearchProbes), 0.05);
+}
+
+TEST_F(LocalPort, LeadsToTheOwnerOfTheSession) {
+  for (const uint32_t workers : {1u, 2u, 3u, 8u, 12u}) {
+    box.snapshot.steering = std::make_shared<const Steering>(workers);
+    const Steering& steering = *box.snapshot.steering;
+    for (int i = 0; i < 2000; ++i) {
+      const Endpoint local = *Choose(test::Backend4(0));
+      const FlowKey reply(test::Backend4(0), local, L4Protocol::kTcp);
+      ASSERT_EQ(steering.BucketOf(reply), home_bucket) << "while there are ports, to that bucket";
+    }
+  }
+}
+
+TEST_F(LocalPort, LeadsToTheOwnerWhenTheBucketIsUsedUp) {
+  box.snapshot.steering = std::make_shared<const Steering>(4);
+  const Steering& steering = *box.snapshot.steering;
+  std::set<uint32_t> buckets;
+  const uint32_t of_one_owner = (65536 - kFirstLocalPort) / 4;
+  for (uint32_t i = 0; i < of_one_owner * 95 / 100; ++i) {
+    home_bucket = 6;
+    const auto local = Choose(test::Backend4(0));
+    ASSERT_TRUE(local) << i;
+    const uint32_t bucket = steering.BucketOf(FlowKey(test::Backend4(0), *local, L4Protocol::kTcp));
+    ASSERT_EQ(steering.OwnerOf(bucket), steering.OwnerOf(7));
+    buckets.insert(bucket);
+    Take(*local, test::Backend4(0));
+  }
+  EXPECT_EQ(buckets.size(), 32u) << "all of the owner's";
+}
+
+TEST_F(LocalPort, LeadsToTheOwnerAsAnotherFlowDoes) {
+  const Endpoint service_address = test::kVip4;
+  steered_as_flow_to = service_address;
+  box.snapshot.steering = std::make_shared<const Steering>(3);
+  for (int i = 0; i < 2000; ++i) {
+    const Endpoint local = *Choose(test::Backend4(0));
+    const FlowKey client_flow(local, service_address, L4Protocol::kTcp);
+    ASSERT_EQ(box.snapshot.steering->BucketOf(client_flow), home_bucket);
+  }
 }
 
 TEST_F(LocalPort, NoneWithoutAddresses) {

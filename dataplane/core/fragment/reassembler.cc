@@ -186,7 +186,8 @@ bool Reassembler::IsPossible(const Fragment& fragment) {
          fragment.header_bytes + fragment.end() <= kMaxFrameBytes;
 }
 
-Verdict Reassembler::Add(const Packet& packet, const ParsedPacket& parsed, uint64_t now_ns) {
+Verdict Reassembler::Add(const Packet& packet, const ParsedPacket& parsed, Steered steered,
+                         uint64_t now_ns) {
   const Fragment fragment = Describe(packet, parsed);
   if (!IsPossible(fragment)) return Verdict::kFragmentInvalid;
   const uint64_t hash = KeyHash(fragment.key, secret_);
@@ -194,6 +195,7 @@ Verdict Reassembler::Add(const Packet& packet, const ParsedPacket& parsed, uint6
   Index index = Find(fragment.key, bucket);
   if (index == kNone) index = Begin(fragment.key, bucket, now_ns);
   if (index == kNone) return Verdict::kFragmentLimit;
+  datagrams_[index].is_home |= steered == Steered::kHome;
   return Place(index, fragment);
 }
 
@@ -335,6 +337,7 @@ void Reassembler::TakeComplete(Burst& burst) {
     Append(taken_, index);
     burst.packet[burst.count] = PacketOf(index);
     burst.buffer[burst.count] = nullptr;
+    burst.steered[burst.count] = datagrams_[index].is_home ? Steered::kHome : Steered::kNot;
     burst.largest_fragment[burst.count] = datagrams_[index].largest_fragment;
     ++burst.count;
   }

@@ -59,12 +59,14 @@ class Reassembler {
 
   // `packet` is of class kFragment; it is read, and belongs to the caller afterwards as before.
   // kConsumed, or the drop that it is. `now_ns` never runs backwards.
-  net::Verdict Add(const net::Packet& packet, const net::ParsedPacket& parsed, uint64_t now_ns);
+  net::Verdict Add(const net::Packet& packet, const net::ParsedPacket& parsed, Steered steered,
+                   uint64_t now_ns);
 
   // Complete datagrams that nobody has taken yet.
   bool HasComplete() const { return complete_.first != kNone; }
   // Makes `burst` one of complete datagrams, in the order in which they became so: count,
-  // is_reassembled, packet, largest_fragment; buffers are null. The packets stand in slots until
+  // is_reassembled, packet, steered, largest_fragment; buffers are null. Of steering, only what
+  // came as fragments that were home already is at an end. The packets stand in slots until
   // ReleaseTaken, which is called before the next TakeComplete.
   void TakeComplete(Burst& burst);
   void ReleaseTaken();
@@ -104,6 +106,7 @@ class Reassembler {
     uint16_t largest_fragment;  // bytes of IP packet
     uint8_t ecn_seen;           // a bit a codepoint
     bool is_spoilt;
+    bool is_home;  // Steered::kHome
     // Neighbours of the same bucket, and in the list that it is in (by age, complete, or free).
     Index next_of_bucket;
     Index previous, next;

@@ -44,7 +44,7 @@ class ReassemblerTest : public testing::TestWithParam<FamilyCase> {
     const ExactBuffer buffer(frame);
     const net::ParsedPacket parsed = net::ParsePacket(buffer.packet(), kPortMac[0]);
     EXPECT_EQ(parsed.packet_class, net::PacketClass::kFragment);
-    return reassembler_->Add(buffer.packet(), parsed, now_ns_);
+    return reassembler_->Add(buffer.packet(), parsed, Steered::kNot, now_ns_);
   }
   void AddAll(const std::vector<Bytes>& fragments) {
     for (const Bytes& fragment : fragments) EXPECT_EQ(Add(fragment), Verdict::kConsumed);
