@@ -23,12 +23,24 @@ constexpr uint32_t kCachedPerCore = 256;
 // stopped half-way.
 constexpr char kPreemptionSafeOps[] = "ring_mt_rts";
 
+bool BusAddressesAreVirtual() {
+  return rte_eal_iova_mode() == RTE_IOVA_VA;
+}
+
+// A pool that need not be contiguous has no bus addresses for its buffers to take theirs from.
+void InitialiseBuffer(rte_mempool* pool, void* argument, void* buffer, unsigned index) {
+  rte_pktmbuf_init(pool, argument, buffer, index);
+  auto* packet = static_cast<rte_mbuf*>(buffer);
+  if (BusAddressesAreVirtual())
+    rte_mbuf_iova_set(packet, reinterpret_cast<rte_iova_t>(packet->buf_addr));
+}
+
 // As rte_pktmbuf_pool_create does it, but for the flags: where bus addresses are virtual ones, a
 // buffer may lie across a page's end. Otherwise, with small pages, every buffer begins a page of
 // its own, and the AF_XDP driver, which takes the pool for packed, registers only the front of it
 // with the kernel.
 rte_mempool* CreatePool(uint32_t count, uint32_t room) {
-  const unsigned flags = rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
+  const unsigned flags = BusAddressesAreVirtual() ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
   rte_mempool* pool = rte_mempool_create_empty(
       "packets", count, static_cast<unsigned>(sizeof(rte_mbuf)) + room, kCachedPerCore,
       sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
@@ -38,7 +50,7 @@ rte_mempool* CreatePool(uint32_t count, uint32_t room) {
   if (rte_mempool_set_ops_byname(pool, kPreemptionSafeOps, nullptr) == 0) {
     rte_pktmbuf_pool_init(pool, &settings);
     if (rte_mempool_populate_default(pool) >= 0) {
-      rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
+      rte_mempool_obj_iter(pool, InitialiseBuffer, nullptr);
       return pool;
     }
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <rte_config.h>
+#include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
@@ -41,6 +42,20 @@ TEST(MbufPool, IsPackedWithoutGaps) {
   const uint32_t buffer_bytes =
       rte_mempool_calc_obj_size(TestPool()->elt_size, TestPool()->flags, nullptr);
   EXPECT_EQ(span, (buffers.size() - 1) * buffer_bytes);
+}
+
+// Regression: the buffers of a pool that need not be contiguous had no bus addresses, so a PCI
+// device read what it was to send at address 0.
+TEST(MbufPool, EveryBufferIsWhereTheBusFindsIt) {
+  ASSERT_EQ(rte_eal_iova_mode(), RTE_IOVA_VA);
+  unsigned wrong = 0;
+  const auto count = [](rte_mempool*, void* sum, void* buffer, unsigned) {
+    const auto* packet = static_cast<const rte_mbuf*>(buffer);
+    if (rte_mbuf_iova_get(packet) != reinterpret_cast<rte_iova_t>(packet->buf_addr))
+      ++*static_cast<unsigned*>(sum);
+  };
+  rte_mempool_obj_iter(TestPool(), count, &wrong);
+  EXPECT_EQ(wrong, 0u);
 }
 
 TEST(MbufPool, TooMuchIsAnErrorThatSaysWhatToDo) {
