@@ -21,6 +21,7 @@ TEST_DIR = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST_DIR))
 
 # pylint: disable=wrong-import-position
+import guest
 import topology as nodes
 
 import traffic
@@ -32,6 +33,7 @@ BOXES = {
     "af_packet": {"port_driver": "af_packet", "narrow_links": True},
     "af_xdp": {"port_driver": "af_xdp"},
     "one_arm": {"arms": 1, "narrow_links": True},
+    "guest": {"in_guest": True},
 }
 AF_XDP = 44
 
@@ -72,14 +74,15 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def topology(request):
     """The nodes, with everything running, for as long as tests want this box."""
-    settings = BOXES[request.param]
+    settings = dict(BOXES[request.param])
     if settings.get("port_driver") == "af_xdp":
         try:
             socket.socket(AF_XDP, socket.SOCK_RAW).close()
         except OSError as error:
             pytest.skip(f"this kernel has no AF_XDP sockets: {error}")
     nodes.sweep_leftovers()
-    with nodes.Topology(BUILD_DIR, **settings) as made:
+    kind = guest.GuestTopology if settings.pop("in_guest", False) else nodes.Topology
+    with kind(BUILD_DIR, **settings) as made:
         yield made
 
 

@@ -13,25 +13,29 @@ MEMORY_MIB = 512
 METRICS_ADDRESS = "127.0.0.1:9464"
 
 
+def programs(build_dir):
+    """steelyardctl and the two daemons, as files of a build."""
+    return (build_dir / "controlplane" / "cli" / "steelyardctl",
+            build_dir / "controlplane" / "steelyard-controlplane",
+            build_dir / "dataplane" / "steelyard-dataplane")
+
+
 class Box:
     """namespace with its daemons. start() returns when both answer; apply() changes services."""
 
     def __init__(self, namespace, directory, build_dir, port_driver, port_count):
         self.namespace = namespace
         self.directory = directory
-        self.ctl_program = build_dir / "controlplane" / "cli" / "steelyardctl"
-        self.controlplane_program = build_dir / "controlplane" / "steelyard-controlplane"
-        self.dataplane_program = build_dir / "dataplane" / "steelyard-dataplane"
+        self.ctl_program, self.controlplane_program, self.dataplane_program = programs(build_dir)
         self.dataplane_socket = directory / "dataplane.sock"
         self.api_socket = directory / "controlplane.sock"
         self.configuration = directory / "steelyard.yaml"
         self._write_configuration()
+        ports = [f"{port_driver}:port{index}" for index in range(port_count)]
         self.dataplane = Program("steelyard-dataplane", namespace.enter(
-            self._dataplane_command(port_driver, port_count)),
-            directory / "dataplane.out")
+            self._dataplane_command(ports)), directory / "dataplane.out")
         self.controlplane = Program("steelyard-controlplane", namespace.enter(
-            [self.controlplane_program, "--config", self.configuration]),
-            directory / "controlplane.out")
+            self._controlplane_command()), directory / "controlplane.out")
 
     def start(self):
         self.start_dataplane()
@@ -109,20 +113,30 @@ class Box:
         return self.namespace.run(["curl", "-sS", "--fail", "--max-time", "10",
                                    f"http://{METRICS_ADDRESS}/metrics"]).stdout
 
-    def _dataplane_command(self, port_driver, port_count):
+    def _cores(self):
+        """Of the main thread and of the workers, as the options take them."""
         cores = sorted(os.sched_getaffinity(0))
+        return cores[0], cores[-1]
+
+    def _dataplane_command(self, ports):
+        main_core, worker_cores = self._cores()
         command = [self.dataplane_program]
-        for index in range(port_count):
-            command += ["--port", f"{port_driver}:port{index}"]
-        return command + ["--main-core", cores[0], "--worker-cores", cores[-1],
+        for port in ports:
+            command += ["--port", port]
+        return command + ["--main-core", main_core, "--worker-cores", worker_cores,
                           "--memory", "none", "--memory-mib", MEMORY_MIB,
                           "--session-capacity", SESSION_CAPACITY,
                           "--control-socket", self.dataplane_socket]
 
+    def _controlplane_command(self):
+        return [self.controlplane_program, "--config", self.configuration]
+
     def _write_configuration(self):
         (self.directory / "state").mkdir()
-        self.configuration.write_text(
-            f"dataplane_socket: {self.dataplane_socket}\n"
-            f"api_socket: {self.api_socket}\n"
-            f"metrics_address: {METRICS_ADDRESS}\n"
-            f"state_directory: {self.directory}/state\n")
+        self.configuration.write_text(self._configuration_text())
+
+    def _configuration_text(self):
+        return (f"dataplane_socket: {self.dataplane_socket}\n"
+                f"api_socket: {self.api_socket}\n"
+                f"metrics_address: {METRICS_ADDRESS}\n"
+                f"state_directory: {self.directory}/state\n")

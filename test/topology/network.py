@@ -78,14 +78,13 @@ def make_port(box, port):
              "bpf", "bytecode", "1,6 0 0 2", "direct-action"])
 
 
-def make_twin(box, port_index, addresses):
+def make_twin(box, port_index, mac, addresses):
     """A port's twin, made before the dataplane starts so that addresses outlive its restarts.
 
     It carries the port's MAC from the start, as the dataplane gives it anyway: neighbours never
     see another one.
     """
     name = twin(port_index)
-    mac = box.run(["cat", f"/sys/class/net/port{port_index}/address"]).stdout.strip()
     box.ip(f"tuntap add dev {name} mode tap multi_queue",
            f"link set {name} address {mac} mtu {MTU}",
            f"link set {name} up")
@@ -97,6 +96,12 @@ def add_lent_addresses(box, port_index, ipv4, ipv6):
     name = twin(port_index)
     box.ip(*(f"address add {address}/32 dev {name}" for address in ipv4),
            *(f"address add {address}/128 dev {name} nodad preferred_lft 0" for address in ipv6))
+
+
+def plug_in_tap(switch, bridge, tap):
+    """A tap that a machine's network card is behind; multi-queue, as its card is."""
+    switch.ip(f"tuntap add dev {tap} mode tap multi_queue",
+              f"link set {tap} mtu {MTU} master {bridge} up")
 
 
 def add_bridge(switch, bridge):

@@ -28,8 +28,13 @@ class Program:
         return self._process.pid if self._process else None
 
     @property
+    def exit_status(self):
+        """None before the start and while it runs."""
+        return self._process.poll() if self._process else None
+
+    @property
     def running(self):
-        return self._process is not None and self._process.poll() is None
+        return self.pid is not None and self.exit_status is None
 
     @property
     def log(self):
@@ -51,7 +56,7 @@ class Program:
 
         def alive_and_condition():
             if not self.running:
-                raise ProgramDied(f"{self.name} ended with {self._process.returncode} before: "
+                raise ProgramDied(f"{self.name} ended with {self.exit_status} before: "
                                   f"{what}\n{' '.join(self.argv)}\n{self.log_tail()}")
             return condition()
 
@@ -77,17 +82,17 @@ class Program:
     def kill(self):
         """Ends it as a crash would: no clean-up of its own."""
         if self.running:
-            self._process.kill()
-            self._process.wait()
+            self.signal(signal.SIGKILL)
+            self.wait(STOP_TIMEOUT_S)
 
     def stop(self):
         """Asks it to end, and makes sure. Returns its exit status, or None if it did not run."""
         if not self.running:
             return None
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
-            return self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+            return self.wait(STOP_TIMEOUT_S)
+        except TimedOut:
             self.kill()
             raise TimedOut(f"{self.name} did not end within {STOP_TIMEOUT_S} s of SIGTERM\n"
                            f"{self.log_tail()}") from None

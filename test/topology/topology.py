@@ -48,8 +48,7 @@ class Topology:
                 self._make_far(stack)
                 self._make_remote()
             self.prepare_for("full_nat")
-            self.box = Box(self.box_namespace, self._directory("box"), self._build_dir,
-                           self._port_driver, self._arms)
+            self.box = self._make_programs(stack)
             stack.callback(self.box.stop)
             self.box.start()
             self._stack = stack.pop_all()
@@ -117,6 +116,10 @@ class Topology:
         path.mkdir()
         return path
 
+    def _make_programs(self, _stack):
+        return Box(self.box_namespace, self._directory("box"), self._build_dir,
+                   self._port_driver, self._arms)
+
     def _make_nodes(self):
         self._switch = self._namespace("switch")
         for bridge in dict.fromkeys((self._front, self._back)):
@@ -132,17 +135,28 @@ class Topology:
         network.forward(self._edge)
 
     def _make_box(self):
-        box = self.box_namespace = self._namespace("box")
-        sides = [(self._front, network.BOX_CLIENT_SIDE), (self._back, network.BOX_BACKEND_SIDE)]
-        if self._arms == 1:
-            sides = [(self._front, network.BOX_CLIENT_SIDE + network.BOX_BACKEND_SIDE)]
-        for index, (bridge, addresses) in enumerate(sides):
-            self._plug_in(bridge, box, f"port{index}")
-            network.make_port(box, f"port{index}")
-            network.make_twin(box, index, addresses)
+        box = self.box_namespace = self._make_box_node()
+        for index, (bridge, addresses) in enumerate(self._sides()):
+            network.make_twin(box, index, self._make_port(box, bridge, index), addresses)
         network.add_lent_addresses(box, self._arms - 1, network.LOCAL_IPV4, network.LOCAL_IPV6)
         network.add_lent_addresses(box, 0, (network.OUTSIDE_IPV4,), (network.OUTSIDE_IPV6,))
         network.forward(box)
+
+    def _sides(self):
+        """Of each port: its bridge and its twin's addresses."""
+        if self._arms == 1:
+            return [(self._front, network.BOX_CLIENT_SIDE + network.BOX_BACKEND_SIDE)]
+        return [(self._front, network.BOX_CLIENT_SIDE), (self._back, network.BOX_BACKEND_SIDE)]
+
+    def _make_box_node(self):
+        return self._namespace("box")
+
+    def _make_port(self, box, bridge, index):
+        """Returns the port's MAC."""
+        name = f"port{index}"
+        self._plug_in(bridge, box, name)
+        network.make_port(box, name)
+        return box.run(["cat", f"/sys/class/net/{name}/address"]).stdout.strip()
 
     def _make_backends(self, stack):
         for number in range(1, self._backend_count + 1):

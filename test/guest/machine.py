@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest as a machine: started, told what to run, ended."""
+
+import base64
+import gzip
+import shlex
+import socket
+import subprocess
+
+from topology.namespace import QUIET_SYSCTLS
+from topology.process import Program
+from topology.shell import COMMAND_TIMEOUT_S, CommandFailed, TimedOut
+
+MEMORY_MIB = 1536
+QUEUES = 4
+# Emulation is slower than the machine it runs on.
+_BOOT_TIMEOUT_S = 60
+_ANSWER_MARGIN_S = 15
+
+
+def pci_address(port_index):
+    return f"0000:00:{0x10 + port_index:02x}.0"
+
+
+def mac_address(port_index):
+    return f"52:54:00:00:00:{0x10 + port_index:02x}"
+
+
+class Machine:
+    """Has what tests use of a Namespace: run, ip, sysctl. start() before use, stop() at the end.
+
+    taps: names of multi-queue taps in `namespace`, one a port.
+    """
+
+    def __init__(self, namespace, directory, kernel, initramfs, taps, processors):
+        self.directory = directory
+        self._socket_path = directory / "serial.sock"
+        self._console = directory / "console.out"
+        self._taps = taps
+        self._qemu = Program("qemu", namespace.enter(
+            self._command(kernel, initramfs, processors)), directory / "qemu.out")
+        self._line = None
+        self._received = b""
+        self._number = 0
+
+    def start(self):
+        self._qemu.start()
+        try:
+            self._line = self._qemu.wait_until(self._connect, "its serial port accepts")
+            self._qemu.wait_until(lambda: self._read_line(1) == "ready", "the guest is up",
+                                  _BOOT_TIMEOUT_S)
+        except Exception as error:
+            raise type(error)(f"{error}\nthe guest's console:\n{self.console_tail()}") from None
+        self.sysctl(QUIET_SYSCTLS)
+
+    def stop(self):
+        if self._line:
+            self._line.close()
+        self._qemu.kill()
+
+    @property
+    def running(self):
+        return self._qemu.running
+
+    def console_tail(self, lines=40):
+        try:
+            return "\n".join(self._console.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+    def run(self, argv, check=True, timeout_s=COMMAND_TIMEOUT_S, stdin=None):
+        """Like shell.run, in the guest."""
+        script = shlex.join(str(word) for word in argv)
+        if stdin is not None:
+            encoded = base64.b64encode(stdin.encode()).decode()
+            script = f"echo {encoded} | base64 -d | {script}"
+        return self.run_script(script, check, timeout_s)
+
+    def run_script(self, script, check=True, timeout_s=COMMAND_TIMEOUT_S):
+        """One after the other: the guest serves one command at a time."""
+        self._number += 1
+        encoded = base64.b64encode(script.encode()).decode()
+        self._line.sendall(f"{self._number} {timeout_s} {encoded}\n".encode())
+        answer = self._read_line(timeout_s + _ANSWER_MARGIN_S)
+        if answer is None:
+            raise TimedOut(f"{script}: no answer from the guest after {timeout_s} s\n"
+                           f"{self.console_tail()}")
+        number, status, *outputs = answer.split()
+        assert int(number) == self._number, answer
+        stdout, stderr = (gzip.decompress(base64.b64decode(output)).decode(errors="replace")
+                          for output in outputs)
+        result = subprocess.CompletedProcess(script, int(status), stdout, stderr)
+        if check and result.returncode != 0:
+            raise CommandFailed(f"{script}: exit status {status} in the guest\n{stdout}{stderr}")
+        return result
+
+    def write_file(self, path, text):
+        self.run(["sh", "-c", f"cat >{shlex.quote(str(path))}"], stdin=text)
+
+    def ip(self, *commands):
+        """Runs commands of `ip`, each one string, in one go."""
+        self.run(["ip", "-batch", "-"], stdin="\n".join(commands) + "\n")
+
+    def sysctl(self, settings):
+        self.run(["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in settings.items())])
+
+    def bind_ports(self):
+        """Gives the PCI devices of all ports to DPDK."""
+        devices = [f"/sys/bus/pci/devices/{pci_address(i)}" for i in range(len(self._taps))]
+        self.run_script("set -e\nmodprobe tun\nmodprobe vfio_iommu_type1\nmodprobe vfio-pci\n"
+                        + "".join(f"echo vfio-pci >{device}/driver_override\n"
+                                  f"echo {device.rpartition('/')[2]} >/sys/bus/pci/drivers_probe\n"
+                                  for device in devices))
+
+    def _connect(self):
+        line = socket.socket(socket.AF_UNIX)
+        if line.connect_ex(str(self._socket_path)) == 0:
+            return line
+        line.close()
+        return None
+
+    def _read_line(self, timeout_s):
+        """The next line, or None: nothing more came for so long."""
+        self._line.settimeout(timeout_s)
+        while b"\n" not in self._received:
+            try:
+                data = self._line.recv(65536)
+            except TimeoutError:
+                return None
+            if not data:
+                raise CommandFailed(f"the guest ended\n{self.console_tail()}")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return line.decode(errors="replace").strip()
+
+    def _command(self, kernel, initramfs, processors):
+        command = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem",
+            "-smp", processors, "-m", MEMORY_MIB,
+            "-kernel", kernel.image, "-initrd", initramfs,
+            "-append", "console=ttyS0 panic=-1 quiet intel_iommu=on mitigations=off",
+            "-serial", f"file:{self._console}",
+            "-serial", f"unix:{self._socket_path},server=on,wait=off",
+            # The IOMMU comes before what it guards.
+            "-device", "intel-iommu,intremap=on"]
+        for index, tap in enumerate(self._taps):
+            command += [
+                "-netdev", f"tap,id=net{index},ifname={tap},script=no,downscript=no,"
+                           f"queues={QUEUES},vhost=off",
+                "-device", f"virtio-net-pci,netdev=net{index},bus=pcie.0,addr={0x10 + index:x},"
+                           f"mac={mac_address(index)},mq=on,rss=on,vectors={2 * QUEUES + 2},"
+                           "disable-legacy=on,iommu_platform=on,rx_queue_size=1024"]
+        return command
