@@ -31,6 +31,10 @@ struct alignas(64) WorkerCounters {
   Counter reassembly_timeouts;  // datagrams that a fragment was missing of when their time was up
   Counter fragments_sent;       // out of ports and to the kernel, of packets too big to leave whole
   std::array<Counter, net::kVerdictCount> verdicts;
+  // received + reassembled + handoff_received + handoff_fragments = sum of verdicts + handoff_sent.
+  Counter handoff_sent;       // to other workers, whose sessions they are of
+  Counter handoff_received;   // from other workers
+  Counter handoff_fragments;  // that reassembled packets were cut into to be handed off
   Counter kernel_received_packets;  // from twins, to be sent out of the port
   Counter kernel_dropped_packets;   // of those, not sent
   Counter icmp_errors_sent;         // of the box itself, about packets that it dropped

@@ -43,6 +43,7 @@ enum class Verdict : uint8_t {
   kPacketTooBig,
   kTransmitQueueFull,
   kPuntQueueFull,
+  kHandoffQueueFull,
 };
 
 struct VerdictInfo {
@@ -98,6 +99,8 @@ inline constexpr std::array kVerdicts = {
                 "The port did not take it."},
     VerdictInfo{Verdict::kPuntQueueFull, "punt_queue_full", true,
                 "The way to the kernel was full."},
+    VerdictInfo{Verdict::kHandoffQueueFull, "handoff_queue_full", true,
+                "Arrived at another worker than its session's, and the way there was full."},
 };
 
 inline constexpr size_t kVerdictCount = kVerdicts.size();

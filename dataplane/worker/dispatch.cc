@@ -31,6 +31,7 @@ bool IsAnswered(const core::Burst& burst, uint32_t index) {
 
 void MarkRefused(core::Burst& burst, std::span<const uint8_t> refused, Verdict verdict) {
   for (const uint8_t index : refused) {
+    burst.handed_off &= ~(1u << index);
     if (IsAnswered(burst, index))
       burst.answered &= ~(1u << index);  // dropped all the same
     else
@@ -38,20 +39,21 @@ void MarkRefused(core::Burst& burst, std::span<const uint8_t> refused, Verdict v
   }
 }
 
-// Moves the packets that leave by the same port as the first of `pending` out of it.
-IndexList TakeSamePort(const core::Burst& burst, IndexList& pending) {
+using Targets = std::array<uint16_t, core::kBurstCapacity>;
+
+// Moves the packets that go to the same target as the first of `pending` out of it.
+IndexList TakeSameTarget(const Targets& targets, IndexList& pending) {
   IndexList same;
   IndexList others;
-  const core::PortId port = burst.out_port[pending.all().front()];
-  for (const uint8_t index : pending.all())
-    (burst.out_port[index] == port ? same : others).Add(index);
+  const uint16_t target = targets[pending.all().front()];
+  for (const uint8_t index : pending.all()) (targets[index] == target ? same : others).Add(index);
   pending = others;
   return same;
 }
 
 void Send(core::Burst& burst, IndexList pending, std::span<PortQueue* const> ports) {
   while (!pending.empty()) {
-    const IndexList group = TakeSamePort(burst, pending);
+    const IndexList group = TakeSameTarget(burst.out_port, pending);
     const core::PortId port = burst.out_port[group.all().front()];
     if (port < ports.size()) {
       const uint32_t sent = ports[port]->Send(burst, group.all());
@@ -68,6 +70,16 @@ void PuntToKernel(core::Burst& burst, const IndexList& punted, PortQueue& in_por
   MarkRefused(burst, punted.all().subspan(taken), Verdict::kPuntQueueFull);
 }
 
+void HandOff(core::Burst& burst, IndexList pending, Handoff& handoff,
+             core::WorkerCounters& counters) {
+  while (!pending.empty()) {
+    const IndexList group = TakeSameTarget(burst.handed_to, pending);
+    const uint32_t taken = handoff.Send(burst, group.all(), burst.handed_to[group.all().front()]);
+    counters.handoff_sent.Add(taken);
+    MarkRefused(burst, group.all().subspan(taken), Verdict::kHandoffQueueFull);
+  }
+}
+
 // --- in fragments ------------------------------------------------------------------------------
 
 constexpr std::array<uint8_t, core::kBurstCapacity> kAllIndices = [] {
@@ -78,15 +90,21 @@ constexpr std::array<uint8_t, core::kBurstCapacity> kAllIndices = [] {
 
 enum class Way { kToWire, kToKernel };
 
-// Copies up to a burst of fragments from `first` on into buffers and hands them over. False: not
-// all of them were taken.
-bool SendSome(const core::Fragmenter& fragmenter, uint32_t first, PortQueue& port, Way way,
-              core::WorkerCounters& counters) {
-  core::Burst fragments;
+// Copies up to a burst of fragments from `first` on into buffers. False: there are not so many.
+bool WriteSome(const core::Fragmenter& fragmenter, uint32_t first, PortQueue& port,
+               core::Burst& fragments) {
   fragments.count = std::min(fragmenter.count() - first, core::kBurstCapacity);
   if (!port.Allocate(fragments)) return false;
   for (uint32_t i = 0; i < fragments.count; ++i)
     fragments.packet[i].length = fragmenter.Write(first + i, fragments.packet[i].data);
+  return true;
+}
+
+// A burst of fragments from `first` on. False: not all of them were taken.
+bool SendSome(const core::Fragmenter& fragmenter, uint32_t first, PortQueue& port, Way way,
+              core::WorkerCounters& counters) {
+  core::Burst fragments;
+  if (!WriteSome(fragmenter, first, port, fragments)) return false;
   const auto all = std::span(kAllIndices).first(fragments.count);
   const uint32_t taken =
       way == Way::kToWire ? port.Send(fragments, all) : port.Punt(fragments, all);
@@ -107,10 +125,38 @@ Verdict SendInFragments(const net::Packet& packet, uint16_t mtu, PortQueue& port
   return way == Way::kToWire ? Verdict::kForwarded : Verdict::kPunted;
 }
 
-void SendAllInFragments(core::Burst& burst, std::span<PortQueue* const> ports,
+// What was put together here and is another worker's goes there as it came: no buffer need hold it
+// whole.
+Verdict HandOffInFragments(const core::Burst& burst, uint32_t i, PortQueue& port, Handoff& handoff,
+                           core::WorkerState& worker) {
+  const net::Packet& packet = burst.packet[i];
+  const core::Fragmenter fragmenter(packet, burst.largest_fragment[i],
+                                    worker.fragment_identification.Next(packet));
+  for (uint32_t first = 0; first < fragmenter.count(); first += core::kBurstCapacity) {
+    core::Burst fragments;
+    fragments.in_port = burst.in_port;
+    fragments.steered.fill(burst.steered[i]);
+    if (!WriteSome(fragmenter, first, port, fragments)) return Verdict::kHandoffQueueFull;
+    const auto all = std::span(kAllIndices).first(fragments.count);
+    const uint32_t taken = handoff.Send(fragments, all, burst.handed_to[i]);
+    worker.counters.handoff_sent.Add(taken);
+    worker.counters.handoff_fragments.Add(taken);
+    if (taken == fragments.count) continue;
+    port.Release(fragments, all.subspan(taken));
+    return Verdict::kHandoffQueueFull;
+  }
+  return fragmenter.count() == 0 ? Verdict::kPacketTooBig : Verdict::kConsumed;
+}
+
+void SendAllInFragments(core::Burst& burst, std::span<PortQueue* const> ports, Handoff* handoff,
                         core::WorkerState& worker) {
   for (uint32_t i = 0; i < burst.count; ++i) {
     if (!burst.LeavesInFragments(i)) continue;
+    if (burst.IsHandedOff(i)) {
+      burst.handed_off &= ~(1u << i);
+      burst.verdict[i] = HandOffInFragments(burst, i, *ports[burst.in_port], *handoff, worker);
+      continue;
+    }
     Verdict& verdict = burst.verdict[i];
     if (verdict == Verdict::kPunted) {
       verdict = SendInFragments(burst.packet[i], burst.fragment_mtu[i], *ports[burst.in_port],
@@ -130,7 +176,8 @@ void SendAllInFragments(core::Burst& burst, std::span<PortQueue* const> ports,
 
 // Out of a port or to the kernel, in its own buffer.
 bool LeavesWhole(const core::Burst& burst, uint32_t i) {
-  return (burst.verdict[i] == Verdict::kForwarded || burst.verdict[i] == Verdict::kPunted ||
+  return !burst.IsHandedOff(i) &&
+         (burst.verdict[i] == Verdict::kForwarded || burst.verdict[i] == Verdict::kPunted ||
           IsAnswered(burst, i)) &&
          !burst.LeavesInFragments(i);
 }
@@ -139,6 +186,7 @@ void CountAndReleaseRest(const core::Burst& burst, PortQueue& in_port,
                          core::WorkerCounters& counters) {
   IndexList ended;
   for (uint32_t i = 0; i < burst.count; ++i) {
+    if (burst.IsHandedOff(i)) continue;
     counters.verdicts[static_cast<size_t>(burst.verdict[i])].Add(1);
     if (!LeavesWhole(burst, i)) ended.Add(i);
   }
@@ -149,9 +197,16 @@ void CountAndReleaseRest(const core::Burst& burst, PortQueue& in_port,
 
 }  // namespace
 
-void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports, core::WorkerState& worker) {
+void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports, Handoff* handoff,
+              core::WorkerState& worker) {
   if (burst.leaves_in_fragments != 0) [[unlikely]]
-    SendAllInFragments(burst, ports, worker);
+    SendAllInFragments(burst, ports, handoff, worker);
+  if (burst.handed_off != 0) {
+    IndexList handed_off;
+    for (uint32_t i = 0; i < burst.count; ++i)
+      if (burst.IsHandedOff(i)) handed_off.Add(i);
+    HandOff(burst, handed_off, *handoff, worker.counters);
+  }
   IndexList sent;
   IndexList punted;
   for (uint32_t i = 0; i < burst.count; ++i) {

@@ -74,7 +74,7 @@ TEST_F(DispatchTest, EveryPacketIsCountedOnceWhateverIsRefused) {
       if (net::InfoOf(burst.verdict[i]).is_drop && up_to(1) != 0) burst.answered |= 1u << i;
     }
     received += burst.count;
-    Dispatch(burst, ports_, state_);
+    Dispatch(burst, ports_, nullptr, state_);
 
     ASSERT_EQ(CountAll(), received);
     ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
@@ -114,7 +114,7 @@ TEST_F(DispatchTest, FragmentsAreOnePacketWhateverIsRefused) {
       burst.out_port[i] = static_cast<core::PortId>(up_to(kPorts));
     }
     received += burst.count;
-    Dispatch(burst, ports_, state_);
+    Dispatch(burst, ports_, nullptr, state_);
     ASSERT_EQ(CountAll(), received);
     ASSERT_EQ(ledger_.lent(), 0u) << "a buffer was lost";
   }
@@ -129,7 +129,7 @@ TEST_F(DispatchTest, OrderWithinAPortIsKept) {
     burst.verdict[i] = Verdict::kForwarded;
     burst.out_port[i] = static_cast<core::PortId>(i * 7 % kPorts);
   }
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   size_t sent = 0;
   for (const auto& queue : queues_) {
     EXPECT_TRUE(std::is_sorted(queue->wire_out.begin(), queue->wire_out.end()));
@@ -145,7 +145,7 @@ TEST_F(DispatchTest, PacketsAreSentAsTheirViewsStand) {
   burst.packet[0].data -= 12;
   burst.packet[0].length += 12;
   burst.packet[0].data[0] = 0xab;
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   ASSERT_EQ(queues_[1]->wire_out.size(), 1u);
   EXPECT_EQ(queues_[1]->wire_out[0].size(), 76u);
   EXPECT_EQ(queues_[1]->wire_out[0][0], 0xab);
@@ -155,7 +155,7 @@ TEST_F(DispatchTest, PuntsGoToTheTwinOfThePortTheyCameFrom) {
   core::Burst burst = ReceiveNumbered(2, 3);
   std::fill_n(burst.verdict.begin(), 3, Verdict::kPunted);
   std::fill_n(burst.out_port.begin(), 3, core::PortId{0});
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   EXPECT_EQ(queues_[2]->kernel_out.size(), 3u);
 }
 
@@ -166,7 +166,7 @@ TEST_F(DispatchTest, AnswersAreSentUnderTheVerdictOfWhatTheyAnswer) {
   std::copy(verdicts.begin(), verdicts.end(), burst.verdict.begin());
   std::fill_n(burst.out_port.begin(), 4, core::PortId{1});
   burst.answered = 0b0101;  // the last one is not
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   ASSERT_EQ(queues_[1]->wire_out.size(), 3u);
   EXPECT_TRUE(std::is_sorted(queues_[1]->wire_out.begin(), queues_[1]->wire_out.end()));
   EXPECT_EQ(Count(Verdict::kPacketTooBig), 2u);
@@ -182,7 +182,7 @@ TEST_F(DispatchTest, AnAnswerThatThePortDoesNotTakeIsNone) {
   burst.verdict[0] = Verdict::kTtlExceeded;
   burst.out_port[0] = 0;
   burst.answered = 1;
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   EXPECT_EQ(Count(Verdict::kTtlExceeded), 1u);
   EXPECT_EQ(Count(Verdict::kTransmitQueueFull), 0u);
   EXPECT_EQ(counters_.icmp_errors_sent.value(), 0u);
@@ -194,7 +194,7 @@ TEST_F(DispatchTest, APortThatDoesNotExistIsNoRoute) {
   core::Burst burst = ReceiveNumbered(0, 1);
   burst.verdict[0] = Verdict::kForwarded;
   burst.out_port[0] = kPorts;
-  Dispatch(burst, ports_, state_);
+  Dispatch(burst, ports_, nullptr, state_);
   EXPECT_EQ(Count(Verdict::kNoRoute), 1u);
   EXPECT_EQ(queues_[0]->released, 1u);
 }

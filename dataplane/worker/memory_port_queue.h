@@ -77,6 +77,7 @@ class MemoryPortQueue final : public PortQueue {
     burst.in_port = id_;
     while (burst.count < core::kBurstCapacity && !wire_in.empty()) {
       ledger_.Fill(wire_in.front(), burst.packet[burst.count], burst.buffer[burst.count]);
+      burst.steered[burst.count] = core::Steered::kNot;
       wire_in.pop_front();
       ++burst.count;
     }

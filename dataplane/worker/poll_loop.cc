@@ -27,6 +27,7 @@ void PollLoop::Poll() {
   const uint64_t now_ns = parts_.clock->NowNs();
   uint32_t received = 0;
   for (PortQueue* port : parts_.ports) received += PollPort(*port, snapshot, now_ns);
+  if (parts_.handoff != nullptr) received += PollHandoff(snapshot, now_ns);
   PassOnFromKernel();
   parts_.pipeline->Expire(snapshot, now_ns, kExpireBudget);
   parts_.mailbox->Step(*parts_.pipeline, now_ns);
@@ -38,12 +39,29 @@ uint32_t PollLoop::PollPort(PortQueue& port, const core::Snapshot& snapshot, uin
   port.Receive(burst_);
   if (burst_.count == 0) return 0;
   parts_.state->counters.received_packets.Add(burst_.count);
-  parts_.pipeline->Process(snapshot, burst_, now_ns);
-  Dispatch(burst_, parts_.ports, *parts_.state);
+  ProcessAndDispatch(burst_, snapshot, now_ns);
+  return burst_.count;
+}
+
+uint32_t PollLoop::PollHandoff(const core::Snapshot& snapshot, uint64_t now_ns) {
+  uint32_t received = 0;
+  for (uint32_t from = 0; from < parts_.handoff->worker_count(); ++from) {
+    parts_.handoff->Receive(from, burst_);
+    if (burst_.count == 0) continue;
+    parts_.state->counters.handoff_received.Add(burst_.count);
+    ProcessAndDispatch(burst_, snapshot, now_ns);
+    received += burst_.count;
+  }
+  return received;
+}
+
+void PollLoop::ProcessAndDispatch(core::Burst& burst, const core::Snapshot& snapshot,
+                                  uint64_t now_ns) {
+  parts_.pipeline->Process(snapshot, burst, now_ns);
+  Dispatch(burst, parts_.ports, parts_.handoff, *parts_.state);
   const core::Reassembler* reassembler = parts_.state->reassembler;
   if (reassembler != nullptr && reassembler->HasComplete()) [[unlikely]]
-    ProcessReassembled(burst_.in_port, snapshot, now_ns);
-  return burst_.count;
+    ProcessReassembled(burst.in_port, snapshot, now_ns);
 }
 
 void PollLoop::ProcessReassembled(core::PortId in_port, const core::Snapshot& snapshot,
@@ -55,7 +73,7 @@ void PollLoop::ProcessReassembled(core::PortId in_port, const core::Snapshot& sn
     reassembler.TakeComplete(burst);
     parts_.state->counters.reassembled_packets.Add(burst.count);
     parts_.pipeline->Process(snapshot, burst, now_ns);
-    Dispatch(burst, parts_.ports, *parts_.state);
+    Dispatch(burst, parts_.ports, parts_.handoff, *parts_.state);
     reassembler.ReleaseTaken();
   }
 }

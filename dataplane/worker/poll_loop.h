@@ -6,8 +6,10 @@
 //   pin the snapshot (the quiescent point) and read the clock
 //   for each port: receive a burst → Pipeline::Process → Dispatch, which counts every verdict;
 //     datagrams that its fragments completed, if any, go the same way
+//   for each other worker: the same with a burst of what it handed off
 //   for each port: pass on what the kernel sent through the twin
-//   end sessions and datagrams whose time has come, a bounded number; one step of a task from another
+//   end sessions and datagrams whose time has come, a bounded number; one step of a task from
+//   another
 //     thread
 //
 // Belongs to one worker thread, which alone calls Run or Poll.
@@ -21,6 +23,7 @@
 #include "core/pipeline.h"
 #include "core/worker_state.h"
 #include "worker/clock.h"
+#include "worker/handoff.h"
 #include "worker/port_queue.h"
 #include "worker/snapshot_publisher.h"
 #include "worker/worker_mailbox.h"
@@ -36,6 +39,7 @@ class PollLoop {
     core::Pipeline* pipeline = nullptr;
     SnapshotPublisher* snapshots = nullptr;
     WorkerMailbox* mailbox = nullptr;
+    Handoff* handoff = nullptr;  // none where there is one worker
     core::WorkerState* state = nullptr;
     Clock* clock = nullptr;
   };
@@ -49,6 +53,8 @@ class PollLoop {
 
  private:
   uint32_t PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns);
+  void ProcessAndDispatch(core::Burst& burst, const core::Snapshot& snapshot, uint64_t now_ns);
+  uint32_t PollHandoff(const core::Snapshot& snapshot, uint64_t now_ns);
   void ProcessReassembled(core::PortId in_port, const core::Snapshot& snapshot, uint64_t now_ns);
   void PassOnFromKernel();
 

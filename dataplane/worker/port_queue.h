@@ -18,8 +18,8 @@ class PortQueue {
  public:
   virtual ~PortQueue() = default;
 
-  // Fills `burst` (count, in_port, packet, buffer) with up to kBurstCapacity frames; count 0:
-  // nothing there.
+  // Fills `burst` (count, in_port, packet, buffer, steered) with up to kBurstCapacity frames; count
+  // 0: nothing there.
   virtual void Receive(core::Burst& burst) = 0;
 
   // Sends the packets of `burst` that `indices` names out of this port, as their views now stand

@@ -4,7 +4,8 @@
 // done between bursts, a bounded step at a time, so that no table needs a lock and no poll is held
 // up.
 //
-// To add one: a class beside its caller (control/session_tasks.h has two); a worker knows none by name.
+// To add one: a class beside its caller (control/session_tasks.h has two); a worker knows none by
+// name.
 #pragma once
 
 #include "core/pipeline.h"
