@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -66,9 +67,10 @@ std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32
   std::vector<core::PortInfo> infos;
   for (const auto& port : ports.ports())
     infos.push_back({.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
-  return std::make_unique<core::Snapshot>(
-      core::EmptySnapshot(std::move(infos), std::make_shared<const core::Steering>(worker_count),
-                          unix_epoch_offset_ns));
+  return std::make_unique<core::Snapshot>(core::EmptySnapshot(
+      std::move(infos),
+      std::make_shared<const core::Steering>(worker_count, ports.steering_buckets()),
+      unix_epoch_offset_ns));
 }
 
 Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
@@ -89,6 +91,8 @@ Result<Workers> CreateWorkers(const DataplaneOptions& options) {
     Result<std::unique_ptr<WorkerUnit>> worker = WorkerUnit::Create(
         {.index = static_cast<uint32_t>(workers.size()),
          .core = core,
+         .shares_core =
+             std::count(options.worker_cores.begin(), options.worker_cores.end(), core) > 1,
          .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
          .reassembly_datagrams = options.reassembly_datagrams,
          .use_huge_pages = options.use_huge_pages});
@@ -125,6 +129,7 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
       NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME);
   worker::SnapshotPublisher snapshots(FirstSnapshot(ports, worker_count, unix_epoch_offset_ns),
                                       worker_count);
+  worker::HandoffRings handoff_rings(worker_count);
   worker::Dataplane dataplane{.snapshots = &snapshots};
   for (const auto& port : ports.ports()) dataplane.ports.push_back(port.get());
   for (const auto& worker : workers) dataplane.workers.push_back(worker->Describe());
@@ -133,7 +138,7 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
   ports.StartKernelPath();
   Status status = Ok{};
   for (const auto& worker : workers)
-    if (status) status = worker->Launch(eal, ports, snapshots, stop);
+    if (status) status = worker->Launch(eal, ports, handoff_rings, snapshots, stop);
   if (status) status = Serve(options, dataplane, stop_signals);
   stop.store(true);
   for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);

@@ -24,6 +24,7 @@ constexpr char kIntroduction[] =
     "  0000:03:00.0      a PCI device bound to a driver that DPDK can use\n"
     "  af_xdp:IFACE      a kernel interface, through AF_XDP\n"
     "  af_packet:IFACE   a kernel interface, through a packet socket\n"
+    "                    (either: IFACE,queues=N for fewer queues than workers)\n"
     "  memif:ARGS        shared memory with another process\n"
     "  pcap:ARGS         capture files\n"
     "  vdev:NAME,ARGS    any other virtual device of DPDK's\n\n"
@@ -54,7 +55,8 @@ po::options_description Describe(RawOptions& raw) {
   add("main-core", po::value(&raw.main_core)->value_name("CPU"),
       "CPU for everything but packets [the first usable one]");
   add("worker-cores", po::value(&raw.worker_cores)->value_name("LIST"),
-      "CPUs that do nothing but packets, such as 2 [the usable one after the main core]");
+      "CPUs that do nothing but packets, such as 2-5, a worker each; one that is named twice is "
+      "shared by two workers, for trying things out [the usable one after the main core]");
   add("memory", po::value(&raw.memory)->value_name("KIND")->default_value("hugepages"),
       "hugepages, or none: plain memory, for trying things out");
   add("memory-mib", po::value(&raw.memory_mib)->value_name("MIB")->default_value(256),
@@ -121,6 +123,9 @@ Status FillMainCore(const RawOptions& raw, const std::vector<uint32_t>& usable_c
   return CheckCpuUsable("--main-core", options.main_core, usable_cpus);
 }
 
+// Of the buckets of the smallest redirection table (core/steering.h) each has one at least.
+constexpr size_t kMostWorkers = 64;
+
 Status FillWorkerCores(const RawOptions& raw, const std::vector<uint32_t>& usable_cpus,
                        DataplaneOptions& options) {
   if (raw.worker_cores.empty()) {
@@ -131,9 +136,9 @@ Status FillWorkerCores(const RawOptions& raw, const std::vector<uint32_t>& usabl
   }
   const Result<std::vector<uint32_t>> cores = ParseCpuList(raw.worker_cores);
   if (!cores) return Wrong("--worker-cores", cores.error().message);
-  if (cores->size() != 1) {
-    return Wrong("--worker-cores", std::to_string(cores->size()) +
-                                       " cores are given and this version runs one worker");
+  if (cores->size() > kMostWorkers) {
+    return Wrong("--worker-cores", std::to_string(cores->size()) + " workers are given and " +
+                                       std::to_string(kMostWorkers) + " are possible");
   }
   for (const uint32_t cpu : *cores)
     if (const Status status = CheckCpuUsable("--worker-cores", cpu, usable_cpus); !status)
@@ -231,7 +236,6 @@ Result<std::vector<uint32_t>> ParseCpuList(const std::string& text) {
       stop = range.ptr;
     }
     for (uint32_t cpu = first; cpu <= last; ++cpu) {
-      if (std::find(cpus.begin(), cpus.end(), cpu) != cpus.end()) return invalid;
       cpus.push_back(cpu);
     }
     if (stop == end) return cpus;

@@ -84,16 +84,19 @@ worker::Worker WorkerUnit::Describe() {
           .sessions = &sessions_};
 }
 
-Status WorkerUnit::Launch(dpdk::Eal& eal, dpdk::PortSet& ports,
+Status WorkerUnit::Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::HandoffRings& handoff_rings,
                           worker::SnapshotPublisher& snapshots, const std::atomic<bool>& stop) {
+  if (handoff_rings.worker_count() > 1) handoff_.emplace(handoff_rings, options_.index);
   loop_ = std::make_unique<worker::PollLoop>(
       worker::PollLoop::Parts{.worker_index = options_.index,
                               .ports = ports.QueuesOf(options_.index),
                               .pipeline = &pipeline_,
                               .snapshots = &snapshots,
                               .mailbox = &mailbox_,
+                              .handoff = handoff_ ? &*handoff_ : nullptr,
                               .state = &state_,
-                              .clock = &clock_});
+                              .clock = &clock_,
+                              .shares_core = options_.shares_core});
   run_ = [this, &stop] { loop_->Run(stop); };
   return eal.Launch(options_.index, run_);
 }

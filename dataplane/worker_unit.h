@@ -37,7 +37,8 @@ class WorkerUnit {
  public:
   struct Options {
     uint32_t index = 0;
-    uint32_t core = 0;  // CPU number
+    uint32_t core = 0;         // CPU number
+    bool shares_core = false;  // with other workers
     core::SessionCapacity capacity;
     uint32_t reassembly_datagrams = 0;  // 0: fragments are not put together
     bool use_huge_pages = false;
@@ -47,8 +48,8 @@ class WorkerUnit {
   worker::Worker Describe();
 
   // Everything given outlives the run, which ends once `stop` is set.
-  net::Status Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::SnapshotPublisher& snapshots,
-                     const std::atomic<bool>& stop);
+  net::Status Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::HandoffRings& handoff_rings,
+                     worker::SnapshotPublisher& snapshots, const std::atomic<bool>& stop);
 
  private:
   WorkerUnit(const Options& options, SessionMemory memory, ReassemblyMemory reassembly_memory,
@@ -63,6 +64,7 @@ class WorkerUnit {
   std::optional<core::Reassembler> reassembler_;
   core::Pipeline pipeline_;
   worker::WorkerMailbox mailbox_;
+  std::optional<worker::Handoff> handoff_;  // where there are other workers
   std::unique_ptr<worker::PollLoop> loop_;
   std::function<void()> run_;
 };

@@ -3,40 +3,11 @@
 
 #include <rte_config.h>
 #include <rte_ethdev.h>
-#include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
-#include <array>
+#include "dpdk/mbuf_view.h"
 
 namespace steelyard::dpdk {
-namespace {
-
-using MbufBurst = std::array<rte_mbuf*, core::kBurstCapacity>;
-
-net::Packet ViewOf(rte_mbuf* mbuf) {
-  return {.data = rte_pktmbuf_mtod(mbuf, uint8_t*),
-          .length = mbuf->pkt_len,
-          .headroom = mbuf->data_off};
-}
-
-void WriteBack(const net::Packet& packet, rte_mbuf* mbuf) {
-  mbuf->data_off = static_cast<uint16_t>(packet.data - static_cast<uint8_t*>(mbuf->buf_addr));
-  mbuf->data_len = static_cast<uint16_t>(packet.length);
-  mbuf->pkt_len = packet.length;
-}
-
-uint16_t Collect(const core::Burst& burst, std::span<const uint8_t> indices, MbufBurst& mbufs) {
-  uint16_t count = 0;
-  for (const uint8_t index : indices) {
-    auto* mbuf = static_cast<rte_mbuf*>(burst.buffer[index]);
-    WriteBack(burst.packet[index], mbuf);
-    mbufs[count++] = mbuf;
-  }
-  return count;
-}
-
-}  // namespace
-
 void DpdkPortQueue::Receive(core::Burst& burst) {
   MbufBurst mbufs;
   const uint16_t received =
@@ -51,6 +22,7 @@ void DpdkPortQueue::Receive(core::Burst& burst) {
     }
     burst.packet[count] = ViewOf(mbufs[i]);
     burst.buffer[count] = mbufs[i];
+    burst.steered[count] = steered_;
     rte_prefetch0(burst.packet[count].data);
     ++count;
   }
@@ -70,19 +42,15 @@ uint32_t DpdkPortQueue::Punt(const core::Burst& burst, std::span<const uint8_t> 
 }
 
 bool DpdkPortQueue::Allocate(core::Burst& burst) {
-  MbufBurst mbufs;
-  if (rte_pktmbuf_alloc_bulk(pool_, mbufs.data(), burst.count) != 0) return false;
-  for (uint32_t i = 0; i < burst.count; ++i) {
-    burst.packet[i] = ViewOf(mbufs[i]);
-    burst.buffer[i] = mbufs[i];
-  }
-  return true;
+  return AllocateFrom(pool_, burst);
 }
 
 void DpdkPortQueue::Release(const core::Burst& burst, std::span<const uint8_t> indices) {
-  MbufBurst mbufs;
-  const uint16_t count = Collect(burst, indices, mbufs);
-  rte_pktmbuf_free_bulk(mbufs.data(), count);
+  ReleaseAll(burst, indices);
+}
+
+void DpdkPortQueue::SendRelayed() {
+  for (Relay* relay : relays_) relay->SendTo(device_id_, queue_);
 }
 
 worker::PortQueue::FromKernel DpdkPortQueue::SendFromKernel() {

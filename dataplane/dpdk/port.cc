@@ -73,7 +73,17 @@ std::string PacketSocketRing(uint32_t mtu) {
          ",framesz=" + std::to_string(FrameRoom(mtu)) + ",framecnt=" + std::to_string(kSlots);
 }
 
-Result<std::string> DeviceArguments(const PortSpec& spec) {
+// What the driver has to be told about its queues: AF_XDP takes a socket for each queue of the
+// interface, a packet socket can be opened as often as one likes.
+std::string QueueArguments(const PortSpec& spec, uint16_t worker_count, uint32_t receive_queues) {
+  const uint16_t wanted = spec.queues != 0 ? std::min(spec.queues, worker_count) : worker_count;
+  if (spec.device.starts_with("net_af_packet")) return ",qpairs=" + std::to_string(wanted);
+  if (spec.device.starts_with("net_af_xdp"))
+    return ",queue_count=" + std::to_string(std::min<uint32_t>(wanted, receive_queues));
+  return "";
+}
+
+Result<std::string> DeviceArguments(const PortSpec& spec, uint16_t worker_count) {
   std::string arguments = spec.device;
   if (!spec.arguments.empty()) arguments += "," + spec.arguments;
   if (spec.kernel_interface.empty()) return arguments;
@@ -84,14 +94,14 @@ Result<std::string> DeviceArguments(const PortSpec& spec) {
                  " is down: ip link set " + spec.kernel_interface + " up"};
   }
   if (spec.device.starts_with("net_af_packet")) arguments += PacketSocketRing(interface->mtu);
-  return arguments;
+  return arguments + QueueArguments(spec, worker_count, interface->receive_queues);
 }
 
 // DPDK's number for the device.
-Result<uint16_t> Probe(const PortSpec& spec) {
+Result<uint16_t> Probe(const PortSpec& spec, uint16_t worker_count) {
   uint16_t device_id;
   if (!spec.is_pci) {
-    const Result<std::string> arguments = DeviceArguments(spec);
+    const Result<std::string> arguments = DeviceArguments(spec, worker_count);
     if (!arguments) return arguments.error();
     if (rte_dev_probe(arguments->c_str()) != 0) {
       return Error{"port '" + spec.text + "': DPDK's driver did not take '" + *arguments +
@@ -108,10 +118,11 @@ Result<uint16_t> Probe(const PortSpec& spec) {
 }  // namespace
 
 Result<std::unique_ptr<EthernetPort>> EthernetPort::Open(const PortSpec& spec, core::PortId id,
-                                                         std::string kernel_interface) {
-  const Result<uint16_t> device_id = Probe(spec);
+                                                         std::string kernel_interface,
+                                                         uint16_t worker_count) {
+  const Result<uint16_t> device_id = Probe(spec, worker_count);
   if (!device_id) return device_id.error();
-  std::unique_ptr<EthernetPort> port(new EthernetPort(spec, *device_id));
+  std::unique_ptr<EthernetPort> port(new EthernetPort(spec, *device_id, worker_count));
   if (const Status status = port->ReadInfo(id, std::move(kernel_interface)); !status)
     return status.error();
   return port;
@@ -138,6 +149,9 @@ Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
   info_.id = id;
   info_.name = spec_.device;
   info_.driver = device.driver_name;
+  queue_count_ = std::min({worker_count_, device.max_rx_queues, device.max_tx_queues});
+  if (spec_.queues != 0) queue_count_ = std::min(queue_count_, spec_.queues);
+  if (queue_count_ == 0) return Error{"port '" + spec_.text + "': it has no queues"};
   info_.kernel_interface = std::move(kernel_interface);
   std::copy_n(mac.addr_bytes, info_.mac.bytes.size(), info_.mac.bytes.begin());
   if (spec_.kernel_interface.empty()) {
@@ -162,78 +176,108 @@ int EthernetPort::numa_node() const {
   return rte_eth_dev_socket_id(device_id_);
 }
 
-uint32_t EthernetPort::BufferDemand(uint16_t queue_count) const {
-  return queue_count * (uint32_t{receive_descriptors_} + send_descriptors_ +
-                        2 * KernelPath::kRingCapacity + kDriverBuffers);
+uint32_t EthernetPort::BufferDemand() const {
+  const uint32_t of_queue = uint32_t{receive_descriptors_} + send_descriptors_ + kDriverBuffers;
+  const uint32_t of_channel = 2 * KernelPath::kRingCapacity;
+  const uint32_t relays = worker_count_ - queue_count_;
+  return queue_count_ * of_queue + worker_count_ * of_channel + relays * Relay::kRingCapacity;
 }
 
-uint32_t EthernetPort::SteeringBuckets(uint16_t worker_count) const {
+uint32_t EthernetPort::SteeringBuckets() const {
   rte_eth_dev_info device;
   if (rte_eth_dev_info_get(device_id_, &device) != 0) return 0;
-  if (!WhyNotSteered(device, spec_.is_pci, worker_count).empty()) return 0;
+  if (!WhyNotSteered(device, spec_.is_pci, worker_count_).empty()) return 0;
   return SteeringBucketsOf(device.reta_size);
 }
 
 Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
                            uint32_t bucket_count) {
-  const auto queue_count = static_cast<uint16_t>(channels.size());
-  if (const Status status = Configure(queue_count, bucket_count); !status) return status;
-  if (const Status status = SetUpQueues(queue_count, pool); !status) return status;
+  if (const Status status = Configure(bucket_count); !status) return status;
+  if (const Status status = SetUpQueues(pool); !status) return status;
   if (const int error = rte_eth_dev_start(device_id_); error != 0) return Failed("start", error);
   is_started_ = true;
-  EnforceSteering(queue_count);
+  EnforceSteering();
   channels_ = channels;
-  for (uint16_t i = 0; i < queue_count; ++i)
-    queues_.push_back(std::make_unique<DpdkPortQueue>(device_id_, i, info_.id, pool, *channels[i]));
+  if (const Status status = CreateRelays(); !status) return status;
+  CreateQueues(pool);
   return SetReceiveFilters();
 }
 
-Status EthernetPort::Configure(uint16_t queue_count, uint32_t bucket_count) {
+Status EthernetPort::CreateRelays() {
+  for (uint16_t worker = queue_count_; worker < worker_count_; ++worker) {
+    Result<std::unique_ptr<Relay>> relay =
+        Relay::Create("relay_" + std::to_string(info_.id) + "_" + std::to_string(worker));
+    if (!relay) return relay.error();
+    relays_.push_back(std::move(*relay));
+  }
+  return Ok{};
+}
+
+void EthernetPort::CreateQueues(rte_mempool* pool) {
+  const core::Steered steered =
+      info_.steers_in_hardware ? core::Steered::kByPort : core::Steered::kNot;
+  for (uint16_t i = 0; i < queue_count_; ++i) {
+    std::vector<Relay*> relays;
+    for (size_t n = i; n < relays_.size(); n += queue_count_) relays.push_back(relays_[n].get());
+    queues_.push_back(std::make_unique<DpdkPortQueue>(
+        DpdkPortQueue::Device{.id = device_id_, .queue = i, .steered = steered}, info_.id, pool,
+        *channels_[i], std::move(relays)));
+  }
+  for (uint16_t worker = queue_count_; worker < worker_count_; ++worker)
+    relayed_queues_.push_back(std::make_unique<RelayedPortQueue>(
+        info_.id, pool, *relays_[worker - queue_count_], *channels_[worker]));
+}
+
+worker::PortQueue& EthernetPort::queue(uint32_t worker_index) {
+  if (worker_index < queue_count_) return *queues_[worker_index];
+  return *relayed_queues_[worker_index - queue_count_];
+}
+
+Status EthernetPort::Configure(uint32_t bucket_count) {
   rte_eth_dev_info device;
   if (const int error = rte_eth_dev_info_get(device_id_, &device); error != 0)
     return Failed("read its capabilities", error);
-  if (queue_count > device.max_rx_queues || queue_count > device.max_tx_queues)
-    return Error{"port '" + spec_.text + "': " + info_.driver + " has fewer queues than workers"};
   // A socket takes one queue; what came in by another would be lost.
-  if (spec_.device.starts_with("net_af_xdp") && receive_queues_ > queue_count) {
+  if (spec_.device.starts_with("net_af_xdp") && receive_queues_ > queue_count_) {
+    const std::string count = std::to_string(queue_count_);
     return Error{"port '" + spec_.text + "': interface " + spec_.kernel_interface + " has " +
-                 std::to_string(receive_queues_) + " receive queues and AF_XDP takes " +
-                 std::to_string(queue_count) + ", one a worker: ethtool -L " +
-                 spec_.kernel_interface + " combined " + std::to_string(queue_count) + " (or rx " +
-                 std::to_string(queue_count) + ")"};
+                 std::to_string(receive_queues_) + " receive queues and AF_XDP takes " + count +
+                 ", one a worker: ethtool -L " + spec_.kernel_interface + " combined " + count +
+                 " (or rx " + count + ")"};
   }
-  std::string reason = WhyNotSteered(device, spec_.is_pci, queue_count);
+  std::string reason = WhyNotSteered(device, spec_.is_pci, worker_count_);
   if (reason.empty()) {
-    scaling_.emplace(device, queue_count, bucket_count);
+    scaling_.emplace(device, queue_count_, bucket_count);
     info_.steers_in_hardware = true;
   } else {
     SteerInSoftware(std::move(reason));
   }
-  Status configured = ConfigureQueues(queue_count, device);
+  Status configured = ConfigureQueues(device);
   if (configured || !scaling_) return configured;
   SteerInSoftware("its driver refuses RSS (" + configured.error().message + ")");
-  return ConfigureQueues(queue_count, device);
+  return ConfigureQueues(device);
 }
 
-Status EthernetPort::ConfigureQueues(uint16_t queue_count, const rte_eth_dev_info& device) {
+Status EthernetPort::ConfigureQueues(const rte_eth_dev_info& device) {
   rte_eth_conf configuration{};
   if (scaling_) scaling_->Request(configuration);
   // A driver over a kernel interface takes that interface's MTU by itself.
   if (spec_.kernel_interface.empty()) configuration.rxmode.mtu = info_.mtu;
   configuration.txmode.offloads = device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-  if (const int error = rte_eth_dev_configure(device_id_, queue_count, queue_count, &configuration);
+  if (const int error =
+          rte_eth_dev_configure(device_id_, queue_count_, queue_count_, &configuration);
       error != 0)
     return Failed("configure it", error);
   return Ok{};
 }
 
-Status EthernetPort::SetUpQueues(uint16_t queue_count, rte_mempool* pool) {
+Status EthernetPort::SetUpQueues(rte_mempool* pool) {
   if (const int error =
           rte_eth_dev_adjust_nb_rx_tx_desc(device_id_, &receive_descriptors_, &send_descriptors_);
       error != 0)
     return Failed("size its queues", error);
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(device_id_));
-  for (uint16_t i = 0; i < queue_count; ++i) {
+  for (uint16_t i = 0; i < queue_count_; ++i) {
     if (const int error =
             rte_eth_rx_queue_setup(device_id_, i, receive_descriptors_, socket, nullptr, pool);
         error != 0)
@@ -251,7 +295,7 @@ void EthernetPort::SteerInSoftware(std::string reason) {
   info_.steering_reason = std::move(reason);
 }
 
-void EthernetPort::EnforceSteering(uint16_t queue_count) {
+void EthernetPort::EnforceSteering() {
   if (!scaling_) return;
   if (const Status status = scaling_->Enforce(device_id_); !status) {
     SteerInSoftware(status.error().message);
@@ -260,7 +304,7 @@ void EthernetPort::EnforceSteering(uint16_t queue_count) {
   // What came before that may be in any queue, and a worker would take it for its own.
   constexpr uint16_t kAtOnce = 64;
   rte_mbuf* packets[kAtOnce];
-  for (uint16_t queue = 0; queue < queue_count; ++queue) {
+  for (uint16_t queue = 0; queue < queue_count_; ++queue) {
     for (uint32_t taken = 0; taken < receive_descriptors_; taken += kAtOnce) {
       const uint16_t count = rte_eth_rx_burst(device_id_, queue, packets, kAtOnce);
       if (count == 0) break;

@@ -30,52 +30,61 @@ class EthernetPort final : public worker::Port {
  public:
   // The environment runs. `kernel_interface` is the name that the twin will have.
   static net::Result<std::unique_ptr<EthernetPort>> Open(const PortSpec& spec, core::PortId id,
-                                                         std::string kernel_interface);
+                                                         std::string kernel_interface,
+                                                         uint16_t worker_count);
   ~EthernetPort() override;  // stops and closes the device
   EthernetPort(const EthernetPort&) = delete;
   EthernetPort& operator=(const EthernetPort&) = delete;
 
   int numa_node() const;  // below 0: unknown
 
-  // Buffers that the device may hold with `queue_count` queue pairs.
-  uint32_t BufferDemand(uint16_t queue_count) const;
+  // Buffers that the device and the way from and to it may hold.
+  uint32_t BufferDemand() const;
 
-  // Buckets by which the device could lead packets to that many workers; 0 where it cannot.
-  uint32_t SteeringBuckets(uint16_t worker_count) const;
+  // Buckets by which the device could lead packets to the workers; 0 where it cannot.
+  uint32_t SteeringBuckets() const;
 
-  // A queue pair for each of `channels`, in the order of workers, all receiving into `pool`.
-  // `bucket_count` is the smallest SteeringBuckets above 0 of all ports. Afterwards info() says
-  // whether the device does so.
+  // A queue pair for each worker as far as the device has them, receiving into `pool`, and a relay
+  // to one of those for the rest. `channels` stand in the order of workers. `bucket_count` is the
+  // smallest SteeringBuckets above 0 of all ports. Afterwards info() says whether the device does
+  // so.
   net::Status Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
                     uint32_t bucket_count);
 
-  // After Start, one for each channel.
-  DpdkPortQueue& queue(uint32_t worker_index) { return *queues_[worker_index]; }
+  // After Start.
+  worker::PortQueue& queue(uint32_t worker_index);
 
   const worker::PortInfo& info() const override { return info_; }
   bool IsLinkUp() const override;
   worker::PortStats ReadStats() const override;
 
  private:
-  EthernetPort(const PortSpec& spec, uint16_t device_id) : spec_(spec), device_id_(device_id) {}
+  EthernetPort(const PortSpec& spec, uint16_t device_id, uint16_t worker_count)
+      : spec_(spec), device_id_(device_id), worker_count_(worker_count) {}
   net::Status ReadInfo(core::PortId id, std::string kernel_interface);
-  net::Status Configure(uint16_t queue_count, uint32_t bucket_count);
-  net::Status ConfigureQueues(uint16_t queue_count, const rte_eth_dev_info& device);
-  net::Status SetUpQueues(uint16_t queue_count, rte_mempool* pool);
+  net::Status Configure(uint32_t bucket_count);
+  net::Status ConfigureQueues(const rte_eth_dev_info& device);
+  net::Status SetUpQueues(rte_mempool* pool);
+  net::Status CreateRelays();
+  void CreateQueues(rte_mempool* pool);
   net::Status SetReceiveFilters();
-  void EnforceSteering(uint16_t queue_count);
+  void EnforceSteering();
   void SteerInSoftware(std::string reason);
   net::Error Failed(const std::string& what, int error) const;
 
   const PortSpec spec_;
   const uint16_t device_id_;
+  const uint16_t worker_count_;
+  uint16_t queue_count_ = 1;  // workers below this have one
   bool is_started_ = false;
   worker::PortInfo info_;
   uint32_t receive_queues_ = 1;  // of the kernel interface, if there is one
   uint16_t receive_descriptors_ = 1024;
   uint16_t send_descriptors_ = 1024;
-  std::optional<ReceiveSideScaling> scaling_;  // while the device may steer
+  std::optional<ReceiveSideScaling> scaling_;   // while the device may steer
+  std::vector<std::unique_ptr<Relay>> relays_;  // of workers from queue_count_ on
   std::vector<std::unique_ptr<DpdkPortQueue>> queues_;
+  std::vector<std::unique_ptr<RelayedPortQueue>> relayed_queues_;
   std::vector<KernelChannel*> channels_;
 };
 

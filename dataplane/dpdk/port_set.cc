@@ -17,14 +17,15 @@ Result<std::unique_ptr<PortSet>> PortSet::Open(const std::vector<PortSpec>& spec
                                                const std::string& twin_prefix,
                                                uint16_t worker_count) {
   std::unique_ptr<PortSet> set(new PortSet());
-  if (const Status status = set->OpenPorts(specs, twin_prefix); !status) return status.error();
-  const Result<rte_mempool*> pool = set->CreatePool(worker_count);
+  if (const Status status = set->OpenPorts(specs, twin_prefix, worker_count); !status)
+    return status.error();
+  const Result<rte_mempool*> pool = set->CreatePool();
   if (!pool) return pool.error();
   Result<std::unique_ptr<KernelPath>> kernel_path = KernelPath::Create(*pool);
   if (!kernel_path) return kernel_path.error();
   set->kernel_path_ = std::move(*kernel_path);
   for (const auto& port : set->ports_) {
-    if (const uint32_t buckets = port->SteeringBuckets(worker_count); buckets != 0)
+    if (const uint32_t buckets = port->SteeringBuckets(); buckets != 0)
       set->steering_buckets_ = std::min(set->steering_buckets_, buckets);
   }
   for (const auto& port : set->ports_) {
@@ -54,22 +55,23 @@ std::vector<worker::PortQueue*> PortSet::QueuesOf(uint32_t worker_index) {
   return queues;
 }
 
-Status PortSet::OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix) {
+Status PortSet::OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix,
+                          uint16_t worker_count) {
   for (const PortSpec& spec : specs) {
     const auto id = static_cast<core::PortId>(ports_.size());
     Result<std::unique_ptr<EthernetPort>> port =
-        EthernetPort::Open(spec, id, twin_prefix + std::to_string(id));
+        EthernetPort::Open(spec, id, twin_prefix + std::to_string(id), worker_count);
     if (!port) return port.error();
     ports_.push_back(std::move(*port));
   }
   return Ok{};
 }
 
-Result<rte_mempool*> PortSet::CreatePool(uint16_t worker_count) const {
+Result<rte_mempool*> PortSet::CreatePool() const {
   uint32_t buffers = 0;
   uint32_t largest_mtu = 0;
   for (const auto& port : ports_) {
-    buffers += port->BufferDemand(worker_count);
+    buffers += port->BufferDemand();
     largest_mtu = std::max(largest_mtu, port->info().mtu);
   }
   return CreateMbufPool(buffers, largest_mtu);

@@ -45,8 +45,9 @@ class PortSet {
 
  private:
   PortSet() = default;
-  net::Status OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix);
-  net::Result<rte_mempool*> CreatePool(uint16_t worker_count) const;
+  net::Status OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix,
+                        uint16_t worker_count);
+  net::Result<rte_mempool*> CreatePool() const;
   net::Status StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mempool* pool);
 
   uint32_t steering_buckets_ = 128;

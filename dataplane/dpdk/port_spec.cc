@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace steelyard::dpdk {
 namespace {
@@ -14,6 +15,7 @@ using net::Result;
 
 constexpr std::string_view kForms =
     "0000:03:00.0, af_xdp:IFACE, af_packet:IFACE, memif:ARGS, pcap:ARGS or vdev:NAME,ARGS";
+constexpr std::string_view kQueuesOption = "queues=";
 
 enum class Argument { kInterface, kDriverArguments, kDevice };
 
@@ -46,15 +48,30 @@ bool IsPciAddress(std::string_view text) {
                     [](char c, char shape) { return shape == 'x' ? IsHex(c) : c == shape; });
 }
 
+// 0: not a number of queues.
+uint16_t ParseQueues(std::string_view text) {
+  uint16_t queues = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), queues);
+  return error == std::errc{} && stop == text.data() + text.size() ? queues : uint16_t{0};
+}
+
 Result<PortSpec> InterfaceSpec(std::string_view text, const Kind& kind, std::string_view rest,
                                uint32_t index) {
-  if (rest.empty()) return Invalid(text, "the name of a network interface must follow the colon");
-  if (rest.size() >= IFNAMSIZ || rest.find_first_of("/, \t") != std::string_view::npos)
-    return Invalid(text, "'" + std::string(rest) + "' cannot be the name of a network interface");
-  return PortSpec{.text = std::string(text),
-                  .device = std::string(kind.driver) + std::to_string(index),
-                  .arguments = "iface=" + std::string(rest),
-                  .kernel_interface = std::string(rest)};
+  const size_t comma = rest.find(',');
+  const std::string_view name = rest.substr(0, comma);
+  if (name.empty()) return Invalid(text, "the name of a network interface must follow the colon");
+  if (name.size() >= IFNAMSIZ || name.find_first_of("/ \t") != std::string_view::npos)
+    return Invalid(text, "'" + std::string(name) + "' cannot be the name of a network interface");
+  PortSpec spec{.text = std::string(text),
+                .device = std::string(kind.driver) + std::to_string(index),
+                .arguments = "iface=" + std::string(name),
+                .kernel_interface = std::string(name)};
+  if (comma == std::string_view::npos) return spec;
+  const std::string_view option = rest.substr(comma + 1);
+  if (option.starts_with(kQueuesOption))
+    spec.queues = ParseQueues(option.substr(kQueuesOption.size()));
+  if (spec.queues == 0) return Invalid(text, "only queues=N may follow the interface's name");
+  return spec;
 }
 
 Result<PortSpec> DriverSpec(std::string_view text, const Kind& kind, std::string_view rest,

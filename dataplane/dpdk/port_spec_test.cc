@@ -34,6 +34,14 @@ TEST(PortSpec, EveryKindNamesItsDevice) {
   }
 }
 
+TEST(PortSpec, QueuesMayBeLimited) {
+  EXPECT_EQ(ParsePortSpec("af_xdp:eth1", 0)->queues, 0);
+  const auto spec = ParsePortSpec("af_xdp:eth1,queues=2", 0);
+  EXPECT_EQ(spec->queues, 2);
+  EXPECT_EQ(spec->kernel_interface, "eth1");
+  EXPECT_EQ(spec->arguments, "iface=eth1");
+}
+
 TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
   struct Case {
     const char* text;
@@ -48,7 +56,11 @@ TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
            Case{"000g:03:00.0", "not a port"},
            Case{"af_xdp:", "network interface"},
            Case{"af_packet:a-name-far-too-long", "network interface"},
-           Case{"af_packet:eth0,qpairs=2", "network interface"},
+           Case{"af_packet:eth0,qpairs=2", "queues=N"},
+           Case{"af_packet:eth0,queues=0", "queues=N"},
+           Case{"af_packet:eth0,queues=2x", "queues=N"},
+           Case{"af_packet:eth0,queues=99999", "queues=N"},
+           Case{"af_packet:,queues=2", "network interface"},
            Case{"af_packet:../eth0", "network interface"},
            Case{"memif:", "key=value"},
            Case{"pcap:/tmp/a", "key=value"},

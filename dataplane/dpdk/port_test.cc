@@ -21,16 +21,21 @@ namespace {
 
 class PortTest : public testing::Test {
  protected:
-  PortTest() : pool_(TestPool()), in_use_before_(rte_mempool_in_use_count(pool_)) {
+  explicit PortTest(uint16_t worker_count = 1, uint16_t queues = 0)
+      : pool_(TestPool()), in_use_before_(rte_mempool_in_use_count(pool_)) {
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets_), 0);
     path_ = std::move(*KernelPath::Create(pool_));
-    channel_ = *path_->AddChannel(sockets_[0]);
+    std::vector<KernelChannel*> channels;
+    for (uint16_t i = 0; i < worker_count; ++i)
+      channels.push_back(*path_->AddChannel(i == 0 ? sockets_[0] : dup(sockets_[0])));
     static int device_number = 0;  // each test has a device of its own
     const std::string device = "net_ring" + std::to_string(device_number++);
-    auto port = EthernetPort::Open(*ParsePortSpec("vdev:" + device, 0), 3, "twin3");
+    PortSpec spec = *ParsePortSpec("vdev:" + device, 0);
+    spec.queues = queues;
+    auto port = EthernetPort::Open(spec, 3, "twin3", worker_count);
     EXPECT_TRUE(port) << port.error().message;
     port_ = std::move(*port);
-    const net::Status started = port_->Start(pool_, {channel_}, 128);
+    const net::Status started = port_->Start(pool_, channels, 128);
     EXPECT_TRUE(started) << started.error().message;
   }
 
@@ -42,7 +47,7 @@ class PortTest : public testing::Test {
     EXPECT_EQ(rte_mempool_in_use_count(pool_), in_use_before_) << "a buffer was lost";
   }
 
-  DpdkPortQueue& queue() { return port_->queue(0); }
+  worker::PortQueue& queue() { return port_->queue(0); }
 
   // Puts `count` frames of 60 bytes, each full of its position, where the port will receive them.
   void Feed(uint32_t count, bool scattered = false) {
@@ -70,7 +75,6 @@ class PortTest : public testing::Test {
   const unsigned in_use_before_;
   int sockets_[2];
   std::unique_ptr<KernelPath> path_;
-  KernelChannel* channel_ = nullptr;
   std::unique_ptr<EthernetPort> port_;
   core::Burst burst_;
 };
@@ -153,8 +157,58 @@ TEST_F(PortTest, PuntsReachTheTwinAndItsFramesLeaveByThePort) {
   queue().Release(burst_, AllOf(burst_));
 }
 
+class PortOfFewQueuesTest : public PortTest {
+ protected:
+  static constexpr uint16_t kWorkers = 4;
+  PortOfFewQueuesTest() : PortTest(kWorkers, 1) {}
+};
+
+TEST_F(PortOfFewQueuesTest, WorkersWithoutAQueueReceiveNothingAndSendByAnothers) {
+  for (uint16_t worker = 1; worker < kWorkers; ++worker) {
+    Feed(3);
+    worker::PortQueue& without_queue = port_->queue(worker);
+    without_queue.Receive(burst_);
+    ASSERT_EQ(burst_.count, 0u);
+    queue().Receive(burst_);
+    ASSERT_EQ(burst_.count, 3u);
+    ASSERT_EQ(without_queue.Send(burst_, AllOf(burst_)), 3u);
+    queue().Receive(burst_);
+    ASSERT_EQ(burst_.count, 0u) << "not yet";
+    queue().SendRelayed();
+    queue().Receive(burst_);
+    ASSERT_EQ(burst_.count, 3u);
+    queue().Release(burst_, AllOf(burst_));
+  }
+}
+
+TEST_F(PortOfFewQueuesTest, WhatIsRelayedIsNeitherLostNorReordered) {
+  uint16_t device_id;
+  ASSERT_EQ(rte_eth_dev_get_port_by_name(port_->info().name.c_str(), &device_id), 0);
+  uint32_t put = 0;
+  for (uint32_t round = 0; round < 60; ++round) {
+    burst_.count = 32;
+    ASSERT_TRUE(queue().Allocate(burst_));
+    for (uint32_t i = 0; i < 32; ++i) burst_.packet[i].length = 60 + (put + i) % 1000;
+    const uint32_t taken = port_->queue(1).Send(burst_, AllOf(burst_));
+    const std::vector<uint8_t> all = AllOf(burst_);
+    queue().Release(burst_, std::span(all).subspan(taken));
+    put += taken;
+  }
+  EXPECT_EQ(put, Relay::kRingCapacity) << "then it is full, and says so";
+  uint32_t seen = 0;
+  for (uint32_t round = 0; round < 100; ++round) {
+    queue().SendRelayed();
+    queue().Receive(burst_);
+    for (uint32_t i = 0; i < burst_.count; ++i)
+      EXPECT_EQ(burst_.packet[i].length, 60 + (seen + i) % 1000);
+    seen += burst_.count;
+    queue().Release(burst_, AllOf(burst_));
+  }
+  EXPECT_EQ(seen, put);
+}
+
 TEST_F(PortTest, AMissingDeviceIsAnErrorThatQuotesThePort) {
-  const auto port = EthernetPort::Open(*ParsePortSpec("vdev:net_nothing0", 0), 0, "twin0");
+  const auto port = EthernetPort::Open(*ParsePortSpec("vdev:net_nothing0", 0), 0, "twin0", 1);
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().message.find("vdev:net_nothing0"), std::string::npos);
 }

@@ -106,6 +106,8 @@ class MemoryPortQueue final : public PortQueue {
     released += Move(burst, indices, ended);
   }
 
+  void SendRelayed() override {}
+
   FromKernel SendFromKernel() override {
     FromKernel moved;
     while (moved.received < core::kBurstCapacity && !kernel_in.empty()) {

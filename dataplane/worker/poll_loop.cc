@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/poll_loop.h"
 
+#include <sched.h>
+
 #include <utility>
 
 #include "worker/dispatch.h"
@@ -17,22 +19,26 @@ constexpr uint32_t kExpireBudget = 64;
 PollLoop::PollLoop(Parts parts) : parts_(std::move(parts)) {}
 
 void PollLoop::Run(const std::atomic<bool>& stop) {
-  while (!stop.load(std::memory_order_relaxed)) Poll();
+  while (!stop.load(std::memory_order_relaxed)) {
+    const bool was_idle = Poll() == 0;
+    if (was_idle && parts_.shares_core) sched_yield();
+  }
   parts_.mailbox->Leave();
   parts_.snapshots->Leave(parts_.worker_index);
 }
 
-void PollLoop::Poll() {
+uint32_t PollLoop::Poll() {
   const core::Snapshot& snapshot = parts_.snapshots->Pin(parts_.worker_index);
   const uint64_t now_ns = parts_.clock->NowNs();
   uint32_t received = 0;
   for (PortQueue* port : parts_.ports) received += PollPort(*port, snapshot, now_ns);
   if (parts_.handoff != nullptr) received += PollHandoff(snapshot, now_ns);
-  PassOnFromKernel();
+  PassOn();
   parts_.pipeline->Expire(snapshot, now_ns, kExpireBudget);
   parts_.mailbox->Step(*parts_.pipeline, now_ns);
   parts_.state->counters.polls.Add(1);
   if (received != 0) parts_.state->counters.busy_polls.Add(1);
+  return received;
 }
 
 uint32_t PollLoop::PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns) {
@@ -78,8 +84,9 @@ void PollLoop::ProcessReassembled(core::PortId in_port, const core::Snapshot& sn
   }
 }
 
-void PollLoop::PassOnFromKernel() {
+void PollLoop::PassOn() {
   for (PortQueue* port : parts_.ports) {
+    port->SendRelayed();
     const PortQueue::FromKernel moved = port->SendFromKernel();
     if (moved.received != 0) parts_.state->counters.kernel_received_packets.Add(moved.received);
     if (moved.dropped != 0) parts_.state->counters.kernel_dropped_packets.Add(moved.dropped);

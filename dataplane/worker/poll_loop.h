@@ -7,7 +7,8 @@
 //   for each port: receive a burst → Pipeline::Process → Dispatch, which counts every verdict;
 //     datagrams that its fragments completed, if any, go the same way
 //   for each other worker: the same with a burst of what it handed off
-//   for each port: pass on what the kernel sent through the twin
+//   for each port: pass on what the kernel sent through the twin, and what workers without a queue
+//     there left for it
 //   end sessions and datagrams whose time has come, a bounded number; one step of a task from
 //   another
 //     thread
@@ -42,21 +43,23 @@ class PollLoop {
     Handoff* handoff = nullptr;  // none where there is one worker
     core::WorkerState* state = nullptr;
     Clock* clock = nullptr;
+    // Other workers have the same core: one that has nothing to do lets them have it.
+    bool shares_core = false;
   };
   explicit PollLoop(Parts parts);
 
   // Polls until `stop` is set, then leaves the publisher and the mailbox.
   void Run(const std::atomic<bool>& stop);
 
-  // One iteration.
-  void Poll();
+  // One iteration. Returns how many packets came.
+  uint32_t Poll();
 
  private:
   uint32_t PollPort(PortQueue& port, const core::Snapshot& snapshot, uint64_t now_ns);
   void ProcessAndDispatch(core::Burst& burst, const core::Snapshot& snapshot, uint64_t now_ns);
   uint32_t PollHandoff(const core::Snapshot& snapshot, uint64_t now_ns);
   void ProcessReassembled(core::PortId in_port, const core::Snapshot& snapshot, uint64_t now_ns);
-  void PassOnFromKernel();
+  void PassOn();
 
   const Parts parts_;
   core::Burst burst_;

@@ -43,6 +43,9 @@ class PortQueue {
     uint32_t dropped = 0;
   };
   virtual FromKernel SendFromKernel() = 0;
+
+  // Moves what workers without a queue of their own on this port left here out of it.
+  virtual void SendRelayed() = 0;
 };
 
 }  // namespace steelyard::worker
