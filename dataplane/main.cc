@@ -62,15 +62,18 @@ uint64_t NanosecondsOf(clockid_t clock) {
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
-std::unique_ptr<core::Snapshot> FirstSnapshot(const dpdk::PortSet& ports, uint32_t worker_count,
-                                              uint64_t unix_epoch_offset_ns) {
+std::unique_ptr<core::Snapshot> FirstSnapshot(const DataplaneOptions& options,
+                                              const dpdk::PortSet& ports) {
   std::vector<core::PortInfo> infos;
   for (const auto& port : ports.ports())
     infos.push_back({.mac = port->info().mac, .mtu = static_cast<uint16_t>(port->info().mtu)});
-  return std::make_unique<core::Snapshot>(core::EmptySnapshot(
+  const auto worker_count = static_cast<uint32_t>(options.worker_cores.size());
+  auto snapshot = std::make_unique<core::Snapshot>(core::EmptySnapshot(
       std::move(infos),
       std::make_shared<const core::Steering>(worker_count, ports.steering_buckets()),
-      unix_epoch_offset_ns));
+      NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME)));
+  snapshot->checks_ownership = options.check_ownership;
+  return snapshot;
 }
 
 Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
@@ -125,10 +128,7 @@ Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
 Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::PortSet& ports,
                       const Workers& workers, const sigset_t& stop_signals) {
   const auto worker_count = static_cast<uint32_t>(workers.size());
-  const uint64_t unix_epoch_offset_ns =
-      NanosecondsOf(CLOCK_REALTIME) - NanosecondsOf(CLOCK_BOOTTIME);
-  worker::SnapshotPublisher snapshots(FirstSnapshot(ports, worker_count, unix_epoch_offset_ns),
-                                      worker_count);
+  worker::SnapshotPublisher snapshots(FirstSnapshot(options, ports), worker_count);
   worker::HandoffRings handoff_rings(worker_count);
   worker::Dataplane dataplane{.snapshots = &snapshots};
   for (const auto& port : ports.ports()) dataplane.ports.push_back(port.get());

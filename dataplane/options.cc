@@ -42,6 +42,7 @@ struct RawOptions {
   uint32_t session_capacity = 0;
   uint32_t session_capacity_ipv6 = 0;
   uint32_t reassembly_datagrams = 0;
+  bool check_ownership = false;
 };
 
 po::options_description Describe(RawOptions& raw) {
@@ -61,6 +62,9 @@ po::options_description Describe(RawOptions& raw) {
       "hugepages, or none: plain memory, for trying things out");
   add("memory-mib", po::value(&raw.memory_mib)->value_name("MIB")->default_value(256),
       "memory for packets; sessions come on top");
+  add("check-ownership", po::bool_switch(&raw.check_ownership),
+      "count packets that another worker than their session's forwards, at the cost of some time a "
+      "packet: for tests and for finding faults");
   add("control-socket",
       po::value(&raw.control_socket)
           ->value_name("PATH")
@@ -187,6 +191,7 @@ Result<DataplaneOptions> Check(const RawOptions& raw, const po::variables_map& g
   if (const Status status = FillMemory(raw, given, options); !status) return status.error();
   if (raw.control_socket.empty()) return Wrong("--control-socket", "a path is needed");
   options.control_socket = raw.control_socket;
+  options.check_ownership = raw.check_ownership;
   return options;
 }
 

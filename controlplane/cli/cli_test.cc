@@ -417,6 +417,10 @@ TEST_F(CliTest, Stats) {
     worker.set_busy_polls(50);
     worker.set_icmp_errors_sent(100 + i);
     worker.set_icmp_errors_suppressed(7 * i);
+    worker.set_received_packets(800);
+    worker.set_handoff_sent_packets(600 * i);
+    worker.set_handoff_received_packets(30);
+    worker.set_foreign_packets(4 * i);
     if (i == 1) worker.set_reassembled_packets(17);
     for (const auto& [name, packets] :
          {std::pair{"forwarded", 40u}, std::pair{"no_service", 2u}, std::pair{"bad_header", 0u}}) {
@@ -432,6 +436,7 @@ TEST_F(CliTest, Stats) {
   EXPECT_NE(out_.find("up    software (net_af_xdp has no RSS)\n"), std::string::npos) << out_;
   EXPECT_NE(out_.find("down  hardware\n"), std::string::npos) << out_;
   ExpectLine("1                17                    0               0");
+  ExpectLine("1              600    75%          30        4");
   ExpectLine("forwarded        80  no    of forwarded");
   ExpectLine("no_service        4  no    of no_service");
   EXPECT_EQ(out_.find("bad_header"), std::string::npos) << "no packet met it";

@@ -91,6 +91,25 @@ void PrintWorkers(const v1::GetStatsResponse& stats, std::ostream& out) {
   out << '\n';
 }
 
+// Where there are several workers.
+void PrintHandoff(const v1::GetStatsResponse& stats, std::ostream& out) {
+  if (stats.counters().workers_size() < 2) return;
+  Table table(out, {{"WORKER"},
+                    {"HANDED OFF", kRight},
+                    {"SHARE", kRight},
+                    {"TAKEN OVER", kRight},
+                    {"FOREIGN", kRight}});
+  for (const v1::WorkerCounters& worker : stats.counters().workers()) {
+    const uint64_t received = worker.received_packets();
+    const std::string share =
+        received == 0 ? "-" : Text(worker.handoff_sent_packets() * 100 / received) + "%";
+    table.Add({Text(worker.worker()), Text(worker.handoff_sent_packets()), share,
+               Text(worker.handoff_received_packets()), Text(worker.foreign_packets())});
+  }
+  table.Flush();
+  out << '\n';
+}
+
 // Of the workers that met any.
 void PrintFragments(const v1::GetStatsResponse& stats, std::ostream& out) {
   Table table(out, {{"WORKER"},
@@ -143,6 +162,7 @@ void ShowStats(Invocation& invocation) {
   PrintPorts(stats, invocation.out);
   PrintPortCounters(stats, invocation.out);
   PrintWorkers(stats, invocation.out);
+  PrintHandoff(stats, invocation.out);
   PrintFragments(stats, invocation.out);
   PrintVerdicts(stats, invocation.out);
 }

@@ -78,6 +78,10 @@ void FillWorker(const worker::Worker& worker, uint64_t generation, v1::WorkerCou
   out.set_templates_active(counters.templates_created.value() - templates_ended);
   out.set_session_capacity(worker.sessions->capacity().total());
   out.set_stateless_packets(counters.stateless_packets.value());
+  out.set_handoff_sent_packets(counters.handoff_sent.value());
+  out.set_handoff_received_packets(counters.handoff_received.value());
+  out.set_handoff_fragments(counters.handoff_fragments.value());
+  out.set_foreign_packets(counters.foreign_packets.value());
   out.set_polls(counters.polls.value());
   out.set_busy_polls(counters.busy_polls.value());
   out.set_snapshot_generation(generation);

@@ -35,12 +35,13 @@ struct alignas(64) WorkerCounters {
   Counter handoff_sent;       // to other workers, whose sessions they are of
   Counter handoff_received;   // from other workers
   Counter handoff_fragments;  // that reassembled packets were cut into to be handed off
+  Counter foreign_packets;    // forwarded for a session of another's (Snapshot::checks_ownership)
   Counter kernel_received_packets;  // from twins, to be sent out of the port
   Counter kernel_dropped_packets;   // of those, not sent
   Counter icmp_errors_sent;         // of the box itself, about packets that it dropped
   Counter icmp_errors_suppressed;   // beyond the rate
   Counter sessions_created;
-  Counter sessions_expired;  // removed, whatever the reason
+  Counter sessions_expired;   // removed, whatever the reason
   Counter stateless_packets;  // forwarded without a session
   Counter templates_created;
   Counter templates_ended;

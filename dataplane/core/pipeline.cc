@@ -155,6 +155,8 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   net::Packet& packet = burst.packet[i];
   FlowState& state = sessions_.state(flow);
   Verdict verdict = Verdict::kForwarded;
+  if (context.snapshot.checks_ownership) [[unlikely]]
+    CheckOwnership(context, SessionOf(flow));
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];

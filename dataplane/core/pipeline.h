@@ -87,6 +87,7 @@ class Pipeline {
   // receiving worker's, whichever that is.
   std::optional<net::FlowKey> SteeringKey(const net::Packet& packet,
                                           const net::ParsedPacket& parsed) const;
+  void CheckOwnership(const PacketContext& context, SessionId session);
   // Whether the packet, whose session is not here, goes to its home instead.
   bool HandHome(const PacketContext& context, uint32_t home_bucket, Burst& burst, uint32_t i) const;
 

@@ -66,4 +66,10 @@ bool Pipeline::HandHome(const PacketContext& context, uint32_t home_bucket, Burs
   return true;
 }
 
+void Pipeline::CheckOwnership(const PacketContext& context, SessionId session) {
+  const uint32_t home_bucket = sessions_.record(session).home_bucket;
+  if (context.snapshot.steering->OwnerOf(home_bucket) != worker_index_)
+    worker_.counters.foreign_packets.Add(1);
+}
+
 }  // namespace steelyard::core

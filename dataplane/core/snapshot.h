@@ -30,6 +30,9 @@ struct Snapshot {
   // Adding this to a `now_ns` gives the time since the Unix epoch: clocks that backends see
   // (initial sequence numbers, timestamps) must go on rising over a restart of the box.
   uint64_t unix_epoch_offset_ns = 0;
+  // Whether workers look for packets of sessions that are not theirs
+  // (WorkerCounters::foreign_packets).
+  bool checks_ownership = false;
   std::vector<PortInfo> ports;
   std::shared_ptr<const Steering> steering = SteeringOfOneWorker();
   std::shared_ptr<const HomeRules> home_rules = std::make_shared<HomeRules>();

@@ -97,6 +97,7 @@ def everything_runs_and_adds_up(request):
     yield
     made.detach_toa()
     traffic.assert_verdicts_add_up(made.box)
+    traffic.assert_sessions_are_at_home(made.box)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,21 @@ REQUESTS = 500
 
 
 def test_metrics_equation(topology):
-    """received + reassembled = the sum of the verdicts, from what Prometheus would scrape."""
+    """What came is what the verdicts and the handoffs add up to, from what Prometheus would
+    scrape."""
     topology.box.apply(traffic.web_state(topology))
     traffic.wrk(topology, network.VIP_IPV4, REQUESTS)
 
     def add_up():
         text = topology.box.metrics()
-        received = sum(v for name in ("received", "reassembled") for _, v in
-                       traffic.metric_samples(text, f"steelyard_worker_{name}_packets_total"))
-        verdicts = sum(v for _, v in
-                       traffic.metric_samples(text, "steelyard_worker_packets_total"))
+
+        def total(*names):
+            return sum(value for name in names for _, value in
+                       traffic.metric_samples(text, f"steelyard_worker_{name}_total"))
+
+        received = total("received_packets", "reassembled_packets", "handoff_received_packets",
+                         "handoff_fragments")
+        verdicts = total("packets", "handoff_sent_packets")
         return received > REQUESTS and received == verdicts
 
     traffic.wait_until(add_up, topology.box.metrics, timeout_s=3)

@@ -105,9 +105,15 @@ def web_state(topology, carrier="toa", **settings):
                          **settings))
 
 
+def assert_sessions_are_at_home(box):
+    """No worker has forwarded a packet of a session of another's."""
+    for worker in box.ctl_json("stats")["counters"]["workers"]:
+        assert int(worker["foreign_packets"]) == 0, worker
+
+
 def assert_verdicts_add_up(box):
-    """received + reassembled = forwarded + punted + consumed + the drops, once the workers have
-    finished their burst."""
+    """received + reassembled + taken over - handed off = forwarded + punted + consumed + the drops,
+    once the workers have finished their burst."""
     seen = []
 
     def add_up():
@@ -121,9 +127,11 @@ def assert_verdicts_add_up(box):
 
 
 def verdict_samples(box):
-    """For each worker the packets that got a verdict, received ones and those put together from
-    fragments, and {verdict: packets}, from `steelyardctl stats`."""
-    return [(int(worker["received_packets"]) + int(worker["reassembled_packets"]),
+    """For each worker the packets that got a verdict, received ones, those put together from
+    fragments and those of other workers' ports, and {verdict: packets}, from `steelyardctl stats`."""
+    return [(int(worker["received_packets"]) + int(worker["reassembled_packets"])
+             + int(worker["handoff_received_packets"]) + int(worker["handoff_fragments"])
+             - int(worker["handoff_sent_packets"]),
              {verdict["name"]: int(verdict["packets"]) for verdict in worker["verdicts"]})
             for worker in box.ctl_json("stats")["counters"]["workers"]]
 

@@ -11,6 +11,8 @@ from .shell import CommandFailed, run, wait_until
 SESSION_CAPACITY = 65536
 MEMORY_MIB = 512
 METRICS_ADDRESS = "127.0.0.1:9464"
+# The whole suite can be run with any number of workers.
+WORKERS = int(os.environ.get("STEELYARD_WORKERS", "1"))
 
 
 def programs(build_dir):
@@ -23,7 +25,7 @@ def programs(build_dir):
 class Box:
     """namespace with its daemons. start() returns when both answer; apply() changes services."""
 
-    def __init__(self, namespace, directory, build_dir, port_driver, port_count):
+    def __init__(self, namespace, directory, build_dir, port_driver, port_count, workers=WORKERS):
         self.namespace = namespace
         self.directory = directory
         self.ctl_program, self.controlplane_program, self.dataplane_program = programs(build_dir)
@@ -32,6 +34,7 @@ class Box:
         self.configuration = directory / "steelyard.yaml"
         self._write_configuration()
         ports = [f"{port_driver}:port{index}" for index in range(port_count)]
+        self.workers = workers
         self.dataplane = Program("steelyard-dataplane", namespace.enter(
             self._dataplane_command(ports)), directory / "dataplane.out")
         self.controlplane = Program("steelyard-controlplane", namespace.enter(
@@ -116,7 +119,8 @@ class Box:
     def _cores(self):
         """Of the main thread and of the workers, as the options take them."""
         cores = sorted(os.sched_getaffinity(0))
-        return cores[0], cores[-1]
+        return cores[0], ",".join(str(cores[-1 - index % len(cores)])
+                                  for index in range(self.workers))
 
     def _dataplane_command(self, ports):
         main_core, worker_cores = self._cores()
@@ -124,7 +128,8 @@ class Box:
         for port in ports:
             command += ["--port", port]
         return command + ["--main-core", main_core, "--worker-cores", worker_cores,
-                          "--memory", "none", "--memory-mib", MEMORY_MIB,
+                          "--check-ownership", "--memory", "none",
+                          "--memory-mib", MEMORY_MIB * (1 + self.workers // 4),
                           "--session-capacity", SESSION_CAPACITY,
                           "--control-socket", self.dataplane_socket]
 
