@@ -14,7 +14,8 @@ _SYNC_TIMEOUT_S = 60
 
 def guest_programs(build_dir):
     """Files of this machine that the guest has in /usr/bin, beside busybox's programs."""
-    return [*programs(build_dir), pathlib.Path("/bin/ip")]
+    return [*programs(build_dir), build_dir / "test" / "guest" / "count_by_queue",
+            pathlib.Path("/bin/ip")]
 
 
 class GuestBox(Box):
