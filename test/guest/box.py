@@ -30,7 +30,7 @@ class GuestBox(Box):
         self.dataplane_socket = _FOLDER / "dataplane.sock"
         self.api_socket = _FOLDER / "controlplane.sock"
         self.configuration = _FOLDER / "steelyard.yaml"
-        self._workers = workers
+        self.workers = workers
         guest.run(["mkdir", "-p", _FOLDER / "state"])
         guest.write_file(self.configuration, self._configuration_text())
         self.dataplane = GuestProgram(
@@ -59,4 +59,4 @@ class GuestBox(Box):
                                   check=False).returncode == 0
 
     def _cores(self):
-        return 0, ",".join(str(1 + worker) for worker in range(self._workers))
+        return 0, ",".join(str(1 + worker) for worker in range(self.workers))

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <string>
 
 namespace steelyard::test {
@@ -29,21 +31,36 @@ Box::AlignedMemory Box::Allocate(size_t bytes) {
 
 Box::Box() : Box(Options{}) {}
 
-Box::Box(const Options& options) : now_ns(options.now_ns) {
+void Box::AddWorker(const Options& options) {
+  auto worker = std::make_unique<WorkerParts>();
   const size_t bytes = core::SessionTable::RequiredBytes(options.capacity);
-  memory_ = Allocate(bytes);
-  std::memset(memory_.get(), 0, bytes);
-  sessions_ = std::make_unique<core::SessionTable>(std::span(memory_.get(), bytes),
-                                                   options.capacity, options.secret);
-  worker_ = std::make_unique<core::WorkerState>(1);
+  worker->memory = Allocate(bytes);
+  std::memset(worker->memory.get(), 0, bytes);
+  worker->sessions = std::make_unique<core::SessionTable>(std::span(worker->memory.get(), bytes),
+                                                          options.capacity, options.secret);
   if (options.reassembly.datagrams != 0) {
     const size_t reassembly_bytes = core::Reassembler::RequiredBytes(options.reassembly);
-    reassembly_memory_ = Allocate(reassembly_bytes);
-    reassembler_ = std::make_unique<core::Reassembler>(
-        std::span(reassembly_memory_.get(), reassembly_bytes), options.reassembly, options.secret);
-    worker_->reassembler = reassembler_.get();
+    worker->reassembly_memory = Allocate(reassembly_bytes);
+    worker->reassembler = std::make_unique<core::Reassembler>(
+        std::span(worker->reassembly_memory.get(), reassembly_bytes), options.reassembly,
+        options.secret);
+    worker->state.reassembler = worker->reassembler.get();
   }
-  pipeline_ = std::make_unique<core::Pipeline>(0, *sessions_, *worker_, now_ns);
+  worker->pipeline =
+      std::make_unique<core::Pipeline>(worker_count(), *worker->sessions, worker->state, now_ns);
+  workers_.push_back(std::move(worker));
+}
+
+uint32_t WorkersOfEnvironment() {
+  const char* text = std::getenv("STEELYARD_WORKERS");
+  return text == nullptr ? 1 : static_cast<uint32_t>(std::atoi(text));
+}
+
+Box::Box(const Options& options) : now_ns(options.now_ns), ports_steer_(options.ports_steer) {
+  for (uint32_t i = 0; i < options.workers; ++i) AddWorker(options);
+  if (options.workers > 1)
+    snapshot.steering = std::make_shared<const core::Steering>(options.workers);
+  snapshot.checks_ownership = true;
   snapshot.unix_epoch_offset_ns = 1'700'000'000'000'000'000;
 
   for (const net::MacAddress& mac : kPortMac) ports.push_back({mac, 1500});
@@ -159,6 +176,45 @@ void Box::Compile() {
 
 // --- traffic -----------------------------------------------------------------------------------
 
+uint32_t Box::QueueOf(core::PortId in_port, const net::Packet& packet) const {
+  const net::ParsedPacket parsed = net::ParsePacket(packet, ports[in_port].mac);
+  const bool is_hashed =
+      parsed.packet_class == net::PacketClass::kFlow && !net::IsIcmp(parsed.protocol());
+  return is_hashed ? snapshot.steering->OwnerOf(snapshot.steering->BucketOf(parsed.key())) : 0;
+}
+
+void Box::ProcessAt(uint32_t worker, core::Burst& burst, const std::vector<uint32_t>& places,
+                    core::Burst& whole) {
+  pipeline(worker).Process(snapshot, burst, now_ns);
+  EXPECT_EQ(this->worker(worker).counters.foreign_packets.value(), 0u);
+  std::map<uint32_t, std::vector<uint32_t>> handed_to;
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    if (burst.IsHandedOff(i)) {
+      handed_to[burst.handed_to[i]].push_back(i);
+      continue;
+    }
+    const uint32_t place = places[i];
+    whole.packet[place] = burst.packet[i];
+    whole.verdict[place] = burst.verdict[i];
+    whole.out_port[place] = burst.out_port[i];
+    whole.answered |= (burst.answered >> i & 1) << place;
+    if (burst.LeavesInFragments(i)) whole.LeaveInFragments(place, burst.fragment_mtu[i]);
+  }
+  for (const auto& [target, indices] : handed_to) {
+    ASSERT_NE(target, worker) << "it is there already";
+    core::Burst passed_on;
+    passed_on.in_port = burst.in_port;
+    std::vector<uint32_t> their_places;
+    for (const uint32_t i : indices) {
+      passed_on.packet[passed_on.count] = burst.packet[i];
+      passed_on.steered[passed_on.count++] = burst.steered[i];
+      their_places.push_back(places[i]);
+    }
+    handed_off_packets += indices.size();
+    ProcessAt(target, passed_on, their_places, whole);
+  }
+}
+
 std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<Bytes> frames,
                                             uint32_t headroom) {
   core::Burst burst;
@@ -171,7 +227,19 @@ std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<By
     burst.packet[i] = buffers.back()->packet();
     burst.verdict[i] = static_cast<Verdict>(0xff);
   }
-  pipeline_->Process(snapshot, burst, now_ns);
+  const uint32_t next_worker = next_worker_++ % worker_count();
+  std::map<uint32_t, std::vector<uint32_t>> arrivals;  // places by worker
+  for (uint32_t i = 0; i < burst.count; ++i)
+    arrivals[ports_steer_ ? QueueOf(in_port, burst.packet[i]) : next_worker].push_back(i);
+  for (const auto& [worker, places] : arrivals) {
+    core::Burst arrived;
+    arrived.in_port = in_port;
+    for (const uint32_t place : places) {
+      arrived.steered[arrived.count] = ports_steer_ ? core::Steered::kByPort : core::Steered::kNot;
+      arrived.packet[arrived.count++] = burst.packet[place];
+    }
+    ProcessAt(worker, arrived, places, burst);
+  }
 
   std::vector<Outcome> outcomes;
   for (uint32_t i = 0; i < burst.count; ++i) {
@@ -266,18 +334,22 @@ Box::Outcome Box::FromBackend(const Datagram& datagram, const IpFields& fields) 
 }
 
 void Box::Expire(uint32_t budget) {
-  pipeline_->Expire(snapshot, now_ns, budget);
+  for (const auto& worker : workers_) worker->pipeline->Expire(snapshot, now_ns, budget);
 }
 
 core::FlowState* Box::StateOf(const net::FlowKey& key) {
-  const core::FlowRef flow = sessions_->Find(key);
-  return flow == core::kNoFlow ? nullptr : &sessions_->state(flow);
+  for (const auto& worker : workers_) {
+    const core::FlowRef flow = worker->sessions->Find(key);
+    if (flow != core::kNoFlow) return &worker->sessions->state(flow);
+  }
+  return nullptr;
 }
 
 std::vector<core::Neighbour> Box::MissingNeighbours() {
   std::vector<core::Neighbour> missing;
-  worker_->missing_neighbours.TakeAll(
-      [&](const core::Neighbour& neighbour) { missing.push_back(neighbour); });
+  for (const auto& worker : workers_)
+    worker->state.missing_neighbours.TakeAll(
+        [&](const core::Neighbour& neighbour) { missing.push_back(neighbour); });
   return missing;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A box in memory: one worker's pipeline with two ports, a clock that only the test moves, and a
-// configuration that the test writes.
+// A box in memory: pipelines of one worker or several with two ports, a clock that only the test
+// moves, and a configuration that the test writes. Bursts arrive at the workers in turn, as by a
+// port that does not steer, or packet by packet where a port that does would bring them; what is
+// handed off arrives at once.
 //
 //   client 198.51.100.7 ── gateway 10.0.1.1 ── port 0 [box] port 1 ── backends 10.0.2.11 …
 //   2001:db8:7::7          fd00:1::1            10.0.1.10:80           fd00:2::11 …
@@ -36,12 +38,17 @@ net::Endpoint Backend4(uint8_t number);
 net::Endpoint Backend6(uint8_t number);
 net::MacAddress MacOf(const net::IpAddress& host);
 
+// STEELYARD_WORKERS, so that tests that are not about a worker's inside can be run with several.
+uint32_t WorkersOfEnvironment();
+
 class Box {
  public:
   struct Options {
     core::SessionCapacity capacity{256, 256};
     core::ReassemblyLimits reassembly;  // none: fragments are dropped
     core::HashSecret secret;
+    uint32_t workers = WorkersOfEnvironment();
+    bool ports_steer = false;
     uint64_t now_ns = 1'000'000'000'000;
   };
   Box();
@@ -92,9 +99,11 @@ class Box {
   void Expire(uint32_t budget = 1'000'000);
   uint64_t now_ns;
 
-  core::SessionTable& sessions() { return *sessions_; }
-  core::WorkerState& worker() { return *worker_; }
-  core::Pipeline& pipeline() { return *pipeline_; }
+  core::SessionTable& sessions(uint32_t worker = 0) { return *workers_[worker]->sessions; }
+  core::WorkerState& worker(uint32_t worker = 0) { return workers_[worker]->state; }
+  core::Pipeline& pipeline(uint32_t worker = 0) { return *workers_[worker]->pipeline; }
+  uint32_t worker_count() const { return static_cast<uint32_t>(workers_.size()); }
+  uint64_t handed_off_packets = 0;
   core::FlowState* StateOf(const net::FlowKey& key);
   std::vector<core::Neighbour> MissingNeighbours();
 
@@ -111,12 +120,25 @@ class Box {
   using AlignedMemory = std::unique_ptr<std::byte[], AlignedFree>;
   static AlignedMemory Allocate(size_t bytes);
 
-  AlignedMemory memory_;
-  AlignedMemory reassembly_memory_;
-  std::unique_ptr<core::Reassembler> reassembler_;
-  std::unique_ptr<core::SessionTable> sessions_;
-  std::unique_ptr<core::WorkerState> worker_;
-  std::unique_ptr<core::Pipeline> pipeline_;
+  struct WorkerParts {
+    core::WorkerState state{1};
+    AlignedMemory memory;
+    AlignedMemory reassembly_memory;
+    std::unique_ptr<core::Reassembler> reassembler;
+    std::unique_ptr<core::SessionTable> sessions;
+    std::unique_ptr<core::Pipeline> pipeline;
+  };
+  void AddWorker(const Options& options);
+  // Where a port that steers would bring it.
+  uint32_t QueueOf(core::PortId in_port, const net::Packet& packet) const;
+  // Processes packets at a worker and, those that it hands off, at theirs. The results stand in
+  // `whole` at the packets' places.
+  void ProcessAt(uint32_t worker, core::Burst& burst, const std::vector<uint32_t>& places,
+                 core::Burst& whole);
+
+  std::vector<std::unique_ptr<WorkerParts>> workers_;
+  uint32_t next_worker_ = 0;  // that a burst arrives at
+  const bool ports_steer_;
 };
 
 }  // namespace steelyard::test

@@ -118,10 +118,10 @@ def test_daemon_configuration(topology, unchanged):
 
 @pytest.mark.parametrize("words, named", (
     (("--port", "af_packet:nosuch0"), "nosuch0"),
-    (("--port", "af_packet:port0", "--worker-cores", "0,1"), "worker"),
+    (("--port", "af_packet:port0", "--worker-cores", "0-64"), "65 workers"),
     (("--port", "carrier-pigeon:port0"), "carrier-pigeon"),
     ((), "--port"),
-), ids=("no-such-interface", "two-workers", "unknown-driver", "no-port"))
+), ids=("no-such-interface", "too-many-workers", "unknown-driver", "no-port"))
 def test_dataplane_flags(topology, unchanged, words, named):
     """A dataplane that cannot start says why and leaves the running one alone."""
     program = topology.box.dataplane_program
