@@ -48,8 +48,9 @@ bool ListSessionsTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
       at_end_ = true;
       return true;
     }
-    if (!pipeline.sessions().record(next_).in_use) return false;
-    if (pipeline.sessions().record(next_).kind == core::SessionKind::kTemplate) {
+    if (!pipeline.sessions().record(next_).in_use()) return false;
+    const core::SessionKind kind = pipeline.sessions().record(next_).kind;
+    if (kind == core::SessionKind::kTemplate || kind == core::SessionKind::kRedirect) {
       ++next_;
       continue;
     }

@@ -59,7 +59,7 @@ SessionId FindOrOpenMapping(const PacketContext& context, const Service& gateway
     return kNoSession;
   }
   refusal = net::Verdict::kSessionTableFull;
-  return OpenTemplate(context, gateway.slot,
+  return OpenTemplate(context, gateway.slot, gateway.backends.front().slot,
                       {{inside, anybody, kMappingProtocol}, {*outside, anybody, kMappingProtocol}},
                       {{anybody, *outside, kMappingProtocol}, {anybody, inside, kMappingProtocol}});
 }

@@ -26,7 +26,8 @@ void Remember(const PacketContext& context, const Service& service, const Backen
               const net::FlowKey& client_flow, SessionId session, SessionId remembered) {
   if (remembered == kNoSession) {
     const net::FlowKey key = KeyOf(service, client_flow.source.address);
-    remembered = OpenTemplate(context, service.slot, {key, key}, {key.Reversed(), key.Reversed()});
+    remembered = OpenTemplate(context, service.slot, backend.slot, {key, key},
+                              {key.Reversed(), key.Reversed()});
   }
   if (remembered == kNoSession) {
     context.worker.services[service.slot].sessions_not_remembered.Add(1);

@@ -83,9 +83,31 @@ void Pipeline::Finish(const PacketContext& context, Burst& burst) {
   for (uint32_t i = 0; i < burst.count; ++i) burst.verdict[i] = FinishPacket(context, burst, i);
 }
 
+namespace {
+
+// The box itself may be pinged all the same.
+bool AwaitsConfiguration(const ParsedPacket& parsed, FlowRef flow) {
+  switch (parsed.packet_class) {
+    case PacketClass::kFlow:
+      return flow != kNoFlow || !net::IsIcmp(parsed.protocol());
+    case PacketClass::kIcmpError:
+    case PacketClass::kTunnelError:
+    case PacketClass::kFragment:
+      return true;
+    case PacketClass::kOther:
+    case PacketClass::kMalformed:
+      break;
+  }
+  return false;
+}
+
+}  // namespace
+
 Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   if (burst.IsHandedOff(i)) return Verdict::kConsumed;
+  if (context.snapshot.awaits_configuration && AwaitsConfiguration(parsed, flow_[i])) [[unlikely]]
+    return Verdict::kAwaitingConfiguration;
   switch (parsed.packet_class) {
     case PacketClass::kFlow:
       return FinishFlow(context, burst, i);
@@ -114,6 +136,8 @@ FlowRef Pipeline::FindAgain(uint32_t i) const {
 Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
   // An earlier packet of this burst may have opened or ended this very session.
   FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
+  if (flow != kNoFlow && IsRedirect(sessions_.state(flow))) [[unlikely]]
+    return FollowRedirect(context, flow, burst, i);
   if (flow != kNoFlow && IsOver(context, flow, parsed_[i])) {
     EndSession(SessionOf(flow), context.now_ms);
     flow = kNoFlow;

@@ -89,6 +89,7 @@ class Pipeline {
                                           const net::ParsedPacket& parsed) const;
   void CheckOwnership(const PacketContext& context, SessionId session);
   // Whether the packet, whose session is not here, goes to its home instead.
+  net::Verdict FollowRedirect(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
   bool HandHome(const PacketContext& context, uint32_t home_bucket, Burst& burst, uint32_t i) const;
 
   // Where a new flow goes: the verdict says why nowhere.

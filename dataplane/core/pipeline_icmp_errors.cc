@@ -51,6 +51,8 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
   const FlowRef flow = sessions_.Find(KeyOfIcmpError(parsed));
+  if (flow != kNoFlow && IsRedirect(sessions_.state(flow))) [[unlikely]]
+    return FollowRedirect(context, flow, burst, i);
   if (flow == kNoFlow &&
       HandHome(context, HomeBucketOf(context.snapshot, KeyOfIcmpError(parsed)), burst, i))
     return Verdict::kConsumed;

@@ -73,6 +73,7 @@ Pipeline::Opened Pipeline::OpenOutbound(const PacketContext& context, const net:
     if (session == kNoSession) return {kNoFlow, Verdict::kSessionTableFull};
   }
   Register(context, session, gateway, outside, key.protocol);
+  sessions_.Complete(session);
   return {sessions_.Find(key), Verdict::kForwarded};
 }
 

@@ -80,6 +80,7 @@ Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet&
   Register(context, session, *service, backend, key.protocol);
   if (service->persistence.enabled)
     Remember(context, *service, backend, key, session, choice.remembered);
+  sessions_.Complete(session);
   return {RefOf(session, Direction::kForward), Verdict::kForwarded};
 }
 
@@ -99,9 +100,7 @@ void Pipeline::Register(const PacketContext& context, SessionId session, const S
     if (service.mode->keeps_ttl()) state.flags |= kFlowKeepsTtl;
   }
   sessions_.timers().Arm(session, DeadlineMs(context.snapshot, session));
-  worker_.counters.sessions_created.Add(1);
-  worker_.services[service.slot].sessions_created.Add(1);
-  worker_.backends[backend.slot].sessions_created.Add(1);
+  CountCreated(record.kind, service.slot, backend.slot, worker_);
 }
 
 void Pipeline::EndSession(SessionId session, uint32_t now_ms) {
@@ -113,14 +112,8 @@ void Pipeline::EndSession(SessionId session, uint32_t now_ms) {
     of_parent.packets += BothSidesSpoke(session);
     if (--sessions_.record(parent).child_count == 0) sessions_.timers().Move(parent, now_ms);
   }
-  if (record.kind == SessionKind::kTemplate) {
-    worker_.counters.templates_ended.Add(1);
-  } else {
-    const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
-    worker_.services[record.service_slot].sessions_ended.Add(1);
-    worker_.backends[state.backend_slot].sessions_ended.Add(1);
-    worker_.counters.sessions_expired.Add(1);
-  }
+  const FlowState& state = sessions_.state(RefOf(session, Direction::kForward));
+  CountEnded(record.kind, record.service_slot, state.backend_slot, worker_);
   sessions_.timers().Disarm(session);
   sessions_.Remove(session);
 }
@@ -139,6 +132,7 @@ uint32_t Pipeline::DeadlineMs(const Snapshot& snapshot, SessionId session) const
   const FlowState& forward = sessions_.state(RefOf(session, Direction::kForward));
   const FlowState& reverse = sessions_.state(RefOf(session, Direction::kReverse));
   const SessionRecord& record = sessions_.record(session);
+  if (record.kind == SessionKind::kRedirect) return forward.last_seen_ms + kRedirectTimeoutMs;
   const bool both_are_seen = record.kind == SessionKind::kTwoWay;
   const uint32_t last_seen_ms =
       both_are_seen && TimeBefore(forward.last_seen_ms, reverse.last_seen_ms)
@@ -161,6 +155,8 @@ constexpr uint32_t kTemplateInUseMs = 600'000;
 
 void Pipeline::Expire(const Snapshot& snapshot, uint64_t now_ns, uint32_t budget) {
   const uint32_t now_ms = Milliseconds(now_ns);
+  // Their services' timeouts are not known yet.
+  if (snapshot.awaits_configuration) return;
   sessions_.timers().Advance(now_ms, budget, [&](SessionId session) {
     // The end of its last child has a template looked at.
     const bool has_children = sessions_.record(session).child_count != 0;

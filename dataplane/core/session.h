@@ -4,8 +4,10 @@
 // the key that its packets carry and holding all that a packet of it needs. In the steady state a
 // packet touches one bucket of the table and one flow record, nothing else of the session.
 //
-// Records refer to each other by index and hold no pointer, so that they may live in memory that
-// outlasts a process. Owned by one worker. Zeroed memory is a valid unused record.
+// Records refer to each other by index and hold no pointer: they live in memory that outlasts the
+// process, and the next one takes them over (core/session_adoption.h), wherever this one was
+// killed. So a session is written whole before its stage says so. Owned by one worker. Zeroed
+// memory is a valid unused record.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +45,21 @@ enum class SessionKind : uint8_t {
   // No packet's: it remembers a choice for sessions to come and lives at least as long as any that
   // were opened by it (IPVS's connection templates). Its keys have a TemplateProtocol.
   kTemplate,
+  // No session of its own: packets with its forward key belong to a session of another worker,
+  // whose index stands in backend_slot. Found by the forward key only.
+  kRedirect,
+};
+inline constexpr size_t kSessionKindCount = 4;
+
+constexpr bool IsFoundByReverseKey(SessionKind kind) {
+  return kind == SessionKind::kTwoWay || kind == SessionKind::kTemplate;
+}
+
+// How far a session has come. Only complete ones outlive the process.
+enum class SessionStage : uint8_t {
+  kUnused,
+  kOpening,
+  kComplete,
 };
 
 // The protocol in a template's keys. The parser gives flows of a few protocols only, so no packet
@@ -89,9 +106,23 @@ struct FlowState {
   TcpState tcp_state;               // the same in both directions
   uint8_t flags;                    // FlowFlags
   net::L4Protocol protocol;         // part of the key
-  uint8_t forwarding_mode;          // ForwardingMode::index()
+  uint8_t forwarding_mode;          // ForwardingMode::index(), or kRedirectMode
 };
 static_assert(sizeof(FlowState) == 40);
+
+// A redirect ends when no packet used it for so long.
+inline constexpr uint32_t kRedirectTimeoutMs = 3'600'000;
+
+// In the place of a forwarding mode: the flow is SessionKind::kRedirect's.
+inline constexpr uint8_t kRedirectMode = 0xff;
+
+inline bool IsRedirect(const FlowState& state) {
+  return state.forwarding_mode == kRedirectMode;
+}
+// The worker that the packets of a redirect belong to.
+inline uint32_t RedirectTarget(const FlowState& state) {
+  return state.backend_slot;
+}
 
 // A flow between IPv4 addresses on both sides: one cache line.
 struct alignas(64) NarrowFlow {
@@ -133,10 +164,12 @@ struct SessionRecord {
   uint32_t initial_sequence;  // the client's, when a PROXY header stands behind it
   uint32_t parent_template;   // session + 1 of the template that it was opened by; 0: none
   uint32_t child_count;       // of a template: sessions that name it
-  bool in_use;
+  SessionStage stage;
   SessionKind kind;
   uint8_t home_bucket;  // core/home.h: whose owner this session has
   uint8_t reserved[1];
+
+  bool in_use() const { return stage != SessionStage::kUnused; }
 };
 static_assert(sizeof(SessionRecord) == 28);
 

@@ -4,6 +4,8 @@
 #include <emmintrin.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 
 #include "net/checksum.h"
 
@@ -176,7 +178,10 @@ bool SessionTable::HasRoomFor(net::Family key, net::Family rewrite) const {
   return pool.first_free != 0 || pool.never_used < pool.end;
 }
 
+// The stage first, then the rest: what is left half freed must not count as complete.
 void SessionTable::Free(SessionId session) {
+  std::atomic_ref(records_[session].stage).store(SessionStage::kUnused, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
   Pool& pool = pools_[session >= capacity_.narrow];
   records_[session] = {.next_free = pool.first_free};
   pool.first_free = session + 1;
@@ -229,20 +234,25 @@ SessionId SessionTable::Insert(const Flow& forward, const Flow& reverse, Session
     Free(session);
     return kNoSession;
   }
-  if (kind != SessionKind::kOneWay && !Place(KeyHash(reverse.key, secret_), reverse_ref)) {
+  if (IsFoundByReverseKey(kind) && !Place(KeyHash(reverse.key, secret_), reverse_ref)) {
     Unplace(forward_hash, forward_ref);
     Free(session);
     return kNoSession;
   }
-  records_[session] = {.in_use = true, .kind = kind};
+  records_[session] = {.stage = SessionStage::kOpening, .kind = kind};
   ++size_;
   ++change_count_;
   return session;
 }
 
+void SessionTable::Complete(SessionId session) {
+  std::atomic_ref(records_[session].stage)
+      .store(SessionStage::kComplete, std::memory_order_release);
+}
+
 void SessionTable::Remove(SessionId session) {
   for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
-    if (direction == Direction::kReverse && records_[session].kind == SessionKind::kOneWay) break;
+    if (direction == Direction::kReverse && !IsFoundByReverseKey(records_[session].kind)) break;
     const FlowRef flow = RefOf(session, direction);
     Unplace(HashOf(flow), flow);
   }
@@ -257,7 +267,7 @@ SessionId SessionTable::FirstInUse(SessionId session, uint32_t bound) const {
     const Pool& pool = pools_[session >= capacity_.narrow];
     if (session >= pool.never_used) {
       session = pool.end;
-    } else if (records_[session].in_use) {
+    } else if (records_[session].in_use()) {
       return session;
     } else {
       ++session;

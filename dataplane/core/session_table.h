@@ -9,11 +9,15 @@
 // refused; an established one is never evicted.
 //
 // All memory is the caller's, handed over zeroed and 64-byte aligned; nothing is allocated later.
+// Or it was an earlier table's of the same capacity, and Rebuild comes before anything else: flows
+// and records of complete sessions are the truth, everything else in the memory follows from them.
+// Whatever instant that table was left at, a complete session is whole.
 // One worker's thread owns the table.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "core/key_hash.h"
@@ -66,14 +70,29 @@ class SessionTable {
 
   // Opens a session with a key and a rewrite for each direction; neither key may be there already
   // (the reverse one of a one-way session is of no matter). Flow states are zeroed but for
-  // protocol, family flags and the address checksum delta. kNoSession: full.
+  // protocol, family flags and the address checksum delta. kNoSession: full. Not complete yet.
   struct Flow {
     net::FlowKey key;
     net::FlowKey rewrite;  // addresses and ports as the packet leaves
   };
   SessionId Insert(const Flow& forward, const Flow& reverse,
                    SessionKind kind = SessionKind::kTwoWay);
+  // All that its packets and its end need is written: it may outlive the process.
+  void Complete(SessionId session);
   void Remove(SessionId session);
+
+  // Keeps the complete sessions of the earlier table that `keep` accepts, and frees all other
+  // records. `keep` sees records and flows as they were found, whatever they may hold, and may
+  // alter what is no part of a key. Of two sessions with a key in common one is kept. No timer is
+  // armed, no session has children.
+  struct Rebuilt {
+    uint32_t kept = 0;
+    uint32_t incomplete = 0;
+    uint32_t refused = 0;   // by `keep`
+    uint32_t unplaced = 0;  // their key was there already, or had no place
+  };
+  Rebuilt Rebuild(const std::function<bool(SessionId)>& keep);
+
   // Whether Insert would find a free record for a flow whose key and rewrite are of these families.
   // (In rare cases it is refused a place in the buckets all the same.)
   bool HasRoomFor(net::Family key, net::Family rewrite) const;
@@ -106,6 +125,7 @@ class SessionTable {
   };
   static_assert(sizeof(Bucket) == 64);
 
+  class Rebuilder;
   struct Layout;
   static Layout LayoutFor(const SessionCapacity& capacity);
 

@@ -3,13 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <memory>
-#include <unordered_map>
-#include <vector>
-
 #include "net/checksum.h"
-#include "packet/random.h"
+#include "packet/session_model.h"
 
 namespace steelyard::core {
 namespace {
@@ -20,138 +15,8 @@ using net::Endpoint;
 using net::FlowKey;
 using net::L4Protocol;
 
-struct KeyHasher {
-  size_t operator()(const FlowKey& key) const {
-    const net::AddressHash hash;
-    return hash(key.source) * 31 + hash(key.destination) * 7 + static_cast<size_t>(key.protocol);
-  }
-};
-
-// A table beside the reference that it must equal.
-class TableAndModel {
- public:
-  TableAndModel(const SessionCapacity& capacity, const HashSecret& secret = {})
-      : bytes_(SessionTable::RequiredBytes(capacity)),
-        memory_(new (std::align_val_t{64}) std::byte[bytes_]) {
-    std::memset(memory_.get(), 0, bytes_);
-    table_ = std::make_unique<SessionTable>(std::span(memory_.get(), bytes_), capacity, secret);
-  }
-
-  // False: refused.
-  bool Insert(const SessionTable::Flow& forward, const SessionTable::Flow& reverse) {
-    if (flows_.contains(forward.key) || flows_.contains(reverse.key) || forward.key == reverse.key)
-      return true;
-    const uint32_t changes = table_->change_count();
-    const SessionId session = table_->Insert(forward, reverse);
-    if (session == kNoSession) {
-      EXPECT_EQ(table_->change_count(), changes);
-      return false;
-    }
-    EXPECT_NE(table_->change_count(), changes);
-    EXPECT_FALSE(sessions_.contains(session)) << "handed out twice";
-    EXPECT_TRUE(table_->record(session).in_use);
-    flows_[forward.key] = {RefOf(session, Direction::kForward), forward};
-    flows_[reverse.key] = {RefOf(session, Direction::kReverse), reverse};
-    sessions_[session] = {forward.key, reverse.key};
-    order_.push_back(session);
-    return true;
-  }
-
-  void RemoveOne(test::Random& random) {
-    if (order_.empty()) return;
-    std::swap(order_[random() % order_.size()], order_.back());
-    const SessionId session = order_.back();
-    order_.pop_back();
-    const uint32_t changes = table_->change_count();
-    table_->Remove(session);
-    EXPECT_NE(table_->change_count(), changes);
-    EXPECT_FALSE(table_->record(session).in_use);
-    for (const FlowKey& key : sessions_[session]) flows_.erase(key);
-    sessions_.erase(session);
-  }
-
-  void ExpectFound(const FlowKey& key) const {
-    const auto at = flows_.find(key);
-    const FlowRef expected = at == flows_.end() ? kNoFlow : at->second.flow;
-    EXPECT_EQ(table_->Find(key), expected);
-    EXPECT_EQ(FindInStages(key), expected);
-  }
-
-  void ExpectEqual() const {
-    EXPECT_EQ(table_->size(), sessions_.size());
-    for (const auto& [key, entry] : flows_) {
-      ExpectFound(key);
-      const SessionTable::Flow described = table_->Describe(entry.flow);
-      EXPECT_EQ(described.key, key);
-      EXPECT_EQ(described.rewrite, entry.description.rewrite);
-      EXPECT_EQ(table_->state(entry.flow).protocol, key.protocol);
-    }
-  }
-
-  SessionTable& table() { return *table_; }
-  size_t size() const { return sessions_.size(); }
-  const auto& sessions() const { return sessions_; }
-
- private:
-  FlowRef FindInStages(const FlowKey& key) const {
-    return key.is_v4() ? FindInStages(key.v4()) : FindInStages(key.v6());
-  }
-  template <typename Key>
-  FlowRef FindInStages(const Key& key) const {
-    const uint64_t hash = KeyHash(key, table_->secret());
-    table_->PrefetchBucket(hash);
-    const FlowRef candidate = table_->Candidate(hash);
-    table_->PrefetchFlow(candidate);
-    return table_->Confirm(candidate, key, hash);
-  }
-
-  struct Entry {
-    FlowRef flow;
-    SessionTable::Flow description;
-  };
-  struct AlignedFree {
-    void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
-  };
-  size_t bytes_;
-  std::unique_ptr<std::byte[], AlignedFree> memory_;
-  std::unique_ptr<SessionTable> table_;
-  std::unordered_map<FlowKey, Entry, KeyHasher> flows_;
-  std::unordered_map<SessionId, std::array<FlowKey, 2>> sessions_;
-  std::vector<SessionId> order_;
-};
-
-// A universe small enough that keys come again.
-class RandomSessions {
- public:
-  explicit RandomSessions(uint32_t seed, uint32_t hosts = 64) : random(seed), hosts_(hosts) {}
-
-  enum Kind { kNarrow, kWide, kMixed6To4, kMixed4To6 };
-  std::pair<SessionTable::Flow, SessionTable::Flow> Make(Kind kind) {
-    const bool front_v4 = kind == kNarrow || kind == kMixed4To6;
-    const bool back_v4 = kind == kNarrow || kind == kMixed6To4;
-    const auto protocol = random() % 2 ? L4Protocol::kTcp : L4Protocol::kUdp;
-    const FlowKey front(Host(1, front_v4), Host(2, front_v4), protocol);
-    const FlowKey back(Host(3, back_v4), Host(4, back_v4), protocol);
-    return {{front, back}, {back.Reversed(), front.Reversed()}};
-  }
-  Kind AnyKind() { return static_cast<Kind>(random() % 4); }
-
-  test::Random random;
-
- private:
-  Endpoint Host(uint32_t net, bool v4) {
-    const uint32_t host = random() % hosts_;
-    const Be16 port(static_cast<uint16_t>(random() % 8));
-    if (v4) return {net::Ipv4Address{Be32(net << 24 | host)}, port};
-    net::Ipv6Address address;
-    address.bytes[0] = 0xfd;
-    address.bytes[5] = static_cast<uint8_t>(net);
-    address.bytes[14] = static_cast<uint8_t>(host >> 8);
-    address.bytes[15] = static_cast<uint8_t>(host);
-    return {address, port};
-  }
-  uint32_t hosts_;
-};
+using test::RandomSessions;
+using test::TableAndModel;
 
 // Every IPv4 key has the same hash: one bucket and its other one hold all there can be.
 HashSecret DegenerateSecret() {
@@ -317,7 +182,7 @@ TEST(SessionTable, AWalkMeetsEverySessionOnceWhateverItsBound) {
     for (SessionId session = 0; session < both.table().capacity().total(); ++steps) {
       session = both.table().FirstInUse(session, bound);
       if (session == both.table().capacity().total()) break;
-      if (!both.table().record(session).in_use) continue;
+      if (!both.table().record(session).in_use()) continue;
       EXPECT_TRUE(both.sessions().contains(session));
       ++met;
       ++session;

@@ -13,7 +13,8 @@ namespace steelyard::core {
 // Keys and rewrites as for SessionTable::Insert, protocols made with TemplateProtocol. kNoSession:
 // the table is full.
 SessionId OpenTemplate(const PacketContext& context, ServiceSlot service_slot,
-                       const SessionTable::Flow& forward, const SessionTable::Flow& reverse);
+                       BackendSlot backend_slot, const SessionTable::Flow& forward,
+                       const SessionTable::Flow& reverse);
 
 // The session was opened by the template, and keeps it.
 void AttachToTemplate(SessionTable& sessions, SessionId session, SessionId session_template);

@@ -25,6 +25,9 @@ using AddressSet = std::unordered_set<net::IpAddress, net::AddressHash>;
 
 struct Snapshot {
   uint64_t generation = 0;  // of the services
+  // Sessions of an earlier process are there, and their services are to come: flows wait, rather
+  // than be taken for nobody's and be refused by the kernel.
+  bool awaits_configuration = false;
   // Sessions that cached a next hop under another number look it up again.
   uint32_t forwarding_generation = 1;
   // Adding this to a `now_ns` gives the time since the Unix epoch: clocks that backends see

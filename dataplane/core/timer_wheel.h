@@ -7,6 +7,7 @@
 // worker.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -31,6 +32,9 @@ class TimerWheel {
   // `heads` has kSlots zeros, `links` one zeroed element a timer.
   TimerWheel(std::span<uint32_t> heads, std::span<TimerLink> links)
       : heads_(heads), links_(links) {}
+
+  // Forgets every timer, and whatever else stood in the memory.
+  void Clear() { std::fill(heads_.begin(), heads_.end(), 0); }
 
   // Where time stands; before the first Arm.
   void Start(uint32_t now_ms) { current_slot_ = now_ms / kSlotMs; }

@@ -18,6 +18,7 @@
 #include "core/network.h"
 #include "core/path_mtu.h"
 #include "core/service.h"
+#include "core/session.h"
 #include "core/timer_wheel.h"
 #include "core/token_bucket.h"
 
@@ -127,5 +128,23 @@ struct WorkerState {
   FragmentIdentification fragment_identification;
   std::minstd_rand random;  // where to begin the search for a local port
 };
+
+// A session has come or gone; redirects are counted nowhere.
+inline void CountCreated(SessionKind kind, ServiceSlot service, BackendSlot backend,
+                         WorkerState& worker) {
+  if (kind == SessionKind::kRedirect) return;
+  if (kind == SessionKind::kTemplate) return worker.counters.templates_created.Add(1);
+  worker.counters.sessions_created.Add(1);
+  worker.services[service].sessions_created.Add(1);
+  worker.backends[backend].sessions_created.Add(1);
+}
+inline void CountEnded(SessionKind kind, ServiceSlot service, BackendSlot backend,
+                       WorkerState& worker) {
+  if (kind == SessionKind::kRedirect) return;
+  if (kind == SessionKind::kTemplate) return worker.counters.templates_ended.Add(1);
+  worker.services[service].sessions_ended.Add(1);
+  worker.backends[backend].sessions_ended.Add(1);
+  worker.counters.sessions_expired.Add(1);
+}
 
 }  // namespace steelyard::core

@@ -44,6 +44,7 @@ enum class Verdict : uint8_t {
   kTransmitQueueFull,
   kPuntQueueFull,
   kHandoffQueueFull,
+  kAwaitingConfiguration,
 };
 
 struct VerdictInfo {
@@ -101,6 +102,9 @@ inline constexpr std::array kVerdicts = {
                 "The way to the kernel was full."},
     VerdictInfo{Verdict::kHandoffQueueFull, "handoff_queue_full", true,
                 "Arrived at another worker than its session's, and the way there was full."},
+    VerdictInfo{Verdict::kAwaitingConfiguration, "awaiting_configuration", true,
+                "A flow's packet in the moment after a restart with sessions, before services were "
+                "pushed."},
 };
 
 inline constexpr size_t kVerdictCount = kVerdicts.size();

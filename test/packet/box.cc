@@ -31,6 +31,23 @@ Box::AlignedMemory Box::Allocate(size_t bytes) {
 
 Box::Box() : Box(Options{}) {}
 
+core::AdoptionReport Box::Adopt() {
+  const auto now_ms = static_cast<uint32_t>(now_ns / 1'000'000);
+  static const core::KnownSlots known{std::vector<bool>(core::kMaxServices, true),
+                                      std::vector<bool>(core::kMaxBackends, true)};
+  // Counters of its own: those of the box go on counting for the test.
+  static core::WorkerState counters(1);
+  core::AdoptionReport report;
+  for (const auto& worker : workers_) {
+    report.Add(core::AdoptInPlace(*worker->sessions, known, worker_count(), now_ms));
+    const uint64_t sessions_before = counters.counters.sessions_active();
+    report.Add(core::FinishAdoption(*worker->sessions, counters, now_ms, 0));
+    EXPECT_EQ(counters.counters.sessions_active() - sessions_before,
+              worker->state.counters.sessions_active());
+  }
+  return report;
+}
+
 void Box::AddWorker(const Options& options) {
   auto worker = std::make_unique<WorkerParts>();
   const size_t bytes = core::SessionTable::RequiredBytes(options.capacity);
@@ -56,7 +73,10 @@ uint32_t WorkersOfEnvironment() {
   return text == nullptr ? 1 : static_cast<uint32_t>(std::atoi(text));
 }
 
-Box::Box(const Options& options) : now_ns(options.now_ns), ports_steer_(options.ports_steer) {
+Box::Box(const Options& options)
+    : now_ns(options.now_ns),
+      ports_steer_(options.ports_steer),
+      adopts_before_every_burst_(std::getenv("STEELYARD_ADOPT_BEFORE_EVERY_BURST") != nullptr) {
   for (uint32_t i = 0; i < options.workers; ++i) AddWorker(options);
   if (options.workers > 1)
     snapshot.steering = std::make_shared<const core::Steering>(options.workers);
@@ -227,6 +247,7 @@ std::vector<Box::Outcome> Box::ReceiveBurst(core::PortId in_port, std::vector<By
     burst.packet[i] = buffers.back()->packet();
     burst.verdict[i] = static_cast<Verdict>(0xff);
   }
+  if (adopts_before_every_burst_) Adopt();
   const uint32_t next_worker = next_worker_++ % worker_count();
   std::map<uint32_t, std::vector<uint32_t>> arrivals;  // places by worker
   for (uint32_t i = 0; i < burst.count; ++i)

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "core/pipeline.h"
+#include "core/session_adoption.h"
 #include "packet/packet_builder.h"
 #include "packet/strange_frames.h"
 
@@ -94,6 +95,9 @@ class Box {
   Outcome FromClient(const Datagram& datagram, const IpFields& fields = {});
   Outcome FromBackend(const Datagram& datagram, const IpFields& fields = {});
 
+  // What the next process does with the sessions of one that was killed; all slots are known to it.
+  core::AdoptionReport Adopt();
+
   // --- time ---
   void Pass(uint64_t milliseconds) { now_ns += milliseconds * 1'000'000; }
   void Expire(uint32_t budget = 1'000'000);
@@ -139,6 +143,8 @@ class Box {
   std::vector<std::unique_ptr<WorkerParts>> workers_;
   uint32_t next_worker_ = 0;  // that a burst arrives at
   const bool ports_steer_;
+  // The environment asks for it: every test then says as well that a restart changes nothing.
+  const bool adopts_before_every_burst_;
 };
 
 }  // namespace steelyard::test
