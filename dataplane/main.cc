@@ -11,6 +11,8 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -26,6 +28,7 @@
 #include "dpdk/port_set.h"
 #include "instance_lock.h"
 #include "options.h"
+#include "session_store.h"
 #include "worker/dataplane.h"
 #include "worker_unit.h"
 
@@ -88,36 +91,100 @@ Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
 
 using Workers = std::vector<std::unique_ptr<WorkerUnit>>;
 
-Result<Workers> CreateWorkers(const DataplaneOptions& options) {
+Result<Workers> CreateWorkers(const DataplaneOptions& options, const SessionStore& sessions) {
   Workers workers;
   for (const uint32_t core : options.worker_cores) {
-    Result<std::unique_ptr<WorkerUnit>> worker = WorkerUnit::Create(
-        {.index = static_cast<uint32_t>(workers.size()),
-         .core = core,
-         .shares_core =
-             std::count(options.worker_cores.begin(), options.worker_cores.end(), core) > 1,
-         .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
-         .reassembly_datagrams = options.reassembly_datagrams,
-         .use_huge_pages = options.use_huge_pages});
+    Result<std::unique_ptr<WorkerUnit>> worker =
+        WorkerUnit::Create({.index = static_cast<uint32_t>(workers.size()),
+                            .core = core,
+                            .shares_core = std::count(options.worker_cores.begin(),
+                                                      options.worker_cores.end(), core) > 1,
+                            .reassembly_datagrams = options.reassembly_datagrams},
+                           sessions.segment(static_cast<uint32_t>(workers.size())));
     if (!worker) return worker.error();
     workers.push_back(std::move(*worker));
   }
   return workers;
 }
 
+Result<SessionStore> OpenSessions(const DataplaneOptions& options) {
+  const bool is_named = !options.session_directory.empty();
+  return SessionStore::Open(
+      {.directory = is_named
+                        ? options.session_directory
+                        : DefaultSessionDirectory(options.control_socket, options.use_huge_pages),
+       .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
+       .worker_count = static_cast<uint32_t>(options.worker_cores.size()),
+       .discard = options.discard_sessions});
+}
+
+SessionStore::Report Adopt(SessionStore& sessions, const Workers& workers,
+                           const core::Steering& steering) {
+  std::vector<core::SessionTable*> tables;
+  std::vector<core::WorkerState*> states;
+  for (const auto& worker : workers) {
+    tables.push_back(&worker->sessions());
+    states.push_back(&worker->state());
+  }
+  return sessions.Adopt(tables, states, steering, NanosecondsOf(CLOCK_BOOTTIME));
+}
+
+control::Inheritance InheritanceOf(SessionStore& sessions, const SessionStore::Report& report) {
+  using Kind = SlotJournal::Kind;
+  SlotJournal& journal = sessions.journal();
+  control::Inheritance inheritance{.has_sessions = report.sessions.sessions != 0,
+                                   .adopted_sessions = report.sessions.sessions,
+                                   .dropped_sessions = report.sessions.dropped(),
+                                   .services = journal.assignments(Kind::kService),
+                                   .backends = journal.assignments(Kind::kBackend),
+                                   .record_service =
+                                       [&journal](uint32_t slot, const std::string& name) {
+                                         return journal.Record(Kind::kService, slot, name);
+                                       },
+                                   .record_backend =
+                                       [&journal](uint32_t slot, const std::string& name) {
+                                         return journal.Record(Kind::kBackend, slot, name);
+                                       }};
+  if (report.last_poll_ns != 0)
+    inheritance.unpolled_ns = NanosecondsOf(CLOCK_BOOTTIME) - report.last_poll_ns;
+  return inheritance;
+}
+
+void ReportAdoption(const SessionStore::Report& report, const control::Inheritance& inheritance) {
+  if (report.workers == 0) return;
+  std::printf(
+      "adopted %llu sessions of %u workers in %.1f ms; %llu dropped as incomplete, %llu as "
+      "impossible, %llu as there twice or without room; packets were not polled for %.1f ms\n",
+      static_cast<unsigned long long>(report.sessions.sessions), report.workers,
+      static_cast<double>(report.adoption_ns) / 1e6,
+      static_cast<unsigned long long>(report.sessions.incomplete),
+      static_cast<unsigned long long>(report.sessions.refused),
+      static_cast<unsigned long long>(report.sessions.unplaced),
+      static_cast<double>(inheritance.unpolled_ns) / 1e6);
+}
+
+// Adopted sessions wait so long for their services.
+constexpr std::chrono::seconds kLongestWaitForServices{10};
+
 // Returns when a stop signal has come, or with the error that kept it from serving.
 Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
-             const sigset_t& stop_signals) {
+             const control::Inheritance& inheritance, const sigset_t& stop_signals) {
   try {
     boost::asio::io_context io;
     boost::asio::signal_set stop(io, SIGINT, SIGTERM);
     stop.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
     pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
-    control::Handlers handlers(dataplane);
+    control::Handlers handlers(dataplane, inheritance);
     const control::Server server(io, options.control_socket, handlers);
     std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n",
                 dataplane.ports.size(), dataplane.workers.size(), options.control_socket.c_str());
     std::fflush(stdout);
+    boost::asio::steady_timer wait(io, kLongestWaitForServices);
+    wait.async_wait([&](const boost::system::error_code& error) {
+      if (!error && handlers.StopAwaitingServices())
+        std::fprintf(stderr,
+                     "steelyard-dataplane: no services were pushed for the adopted sessions\n");
+    });
     io.run();
     return Ok{};
   } catch (const std::exception& error) {
@@ -126,9 +193,13 @@ Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
 }
 
 Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::PortSet& ports,
-                      const Workers& workers, const sigset_t& stop_signals) {
+                      const Workers& workers, SessionStore& sessions,
+                      const sigset_t& stop_signals) {
   const auto worker_count = static_cast<uint32_t>(workers.size());
-  worker::SnapshotPublisher snapshots(FirstSnapshot(options, ports), worker_count);
+  auto first_snapshot = FirstSnapshot(options, ports);
+  const SessionStore::Report report = Adopt(sessions, workers, *first_snapshot->steering);
+  first_snapshot->awaits_configuration = report.sessions.sessions != 0;
+  worker::SnapshotPublisher snapshots(std::move(first_snapshot), worker_count);
   worker::HandoffRings handoff_rings(worker_count);
   worker::Dataplane dataplane{.snapshots = &snapshots};
   for (const auto& port : ports.ports()) dataplane.ports.push_back(port.get());
@@ -139,7 +210,9 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
   Status status = Ok{};
   for (const auto& worker : workers)
     if (status) status = worker->Launch(eal, ports, handoff_rings, snapshots, stop);
-  if (status) status = Serve(options, dataplane, stop_signals);
+  const control::Inheritance inheritance = InheritanceOf(sessions, report);
+  ReportAdoption(report, inheritance);
+  if (status) status = Serve(options, dataplane, inheritance, stop_signals);
   stop.store(true);
   for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);
   ports.StopKernelPath();
@@ -168,6 +241,8 @@ void WarnOfDistance(const dpdk::PortSet& ports, uint16_t worker_count) {
 Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signals) {
   const Result<InstanceLock> lock = InstanceLock::Take(options.control_socket);
   if (!lock) return lock.error();
+  Result<SessionStore> sessions = OpenSessions(options);
+  if (!sessions) return sessions.error();
   const Result<std::unique_ptr<dpdk::Eal>> eal = StartEal(options);
   if (!eal) return eal.error();
   const auto worker_count = static_cast<uint16_t>(options.worker_cores.size());
@@ -176,9 +251,9 @@ Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signal
   if (!ports) return ports.error();
   ReportSteering(**ports, worker_count);
   WarnOfDistance(**ports, worker_count);
-  const Result<Workers> workers = CreateWorkers(options);
+  const Result<Workers> workers = CreateWorkers(options, *sessions);
   if (!workers) return workers.error();
-  return LaunchAndServe(options, **eal, **ports, *workers, stop_signals);
+  return LaunchAndServe(options, **eal, **ports, *workers, *sessions, stop_signals);
 }
 
 int Main(int argc, char** argv) {

@@ -39,6 +39,8 @@ struct RawOptions {
   std::string memory;
   uint32_t memory_mib = 0;
   std::string control_socket;
+  std::string session_directory;
+  bool discard_sessions = false;
   uint32_t session_capacity = 0;
   uint32_t session_capacity_ipv6 = 0;
   uint32_t reassembly_datagrams = 0;
@@ -74,6 +76,11 @@ po::options_description Describe(RawOptions& raw) {
       "sessions a worker can hold with IPv4 on both sides");
   add("session-capacity-ipv6", po::value(&raw.session_capacity_ipv6)->value_name("N"),
       "sessions a worker can hold with IPv6 on a side [half of --session-capacity]");
+  add("session-directory", po::value(&raw.session_directory)->value_name("DIR"),
+      "where sessions outlive the process, in a memory file system; of this instance alone [named "
+      "after the control socket, below a mounted hugetlbfs or /dev/shm]");
+  add("discard-sessions", po::bool_switch(&raw.discard_sessions),
+      "begin without the sessions that an earlier process left");
   add("reassembly-datagrams",
       po::value(&raw.reassembly_datagrams)->value_name("N")->default_value(512),
       "datagrams that a worker can put together from fragments at once, 66 KiB each once used "
@@ -191,6 +198,8 @@ Result<DataplaneOptions> Check(const RawOptions& raw, const po::variables_map& g
   if (const Status status = FillMemory(raw, given, options); !status) return status.error();
   if (raw.control_socket.empty()) return Wrong("--control-socket", "a path is needed");
   options.control_socket = raw.control_socket;
+  options.session_directory = raw.session_directory;
+  options.discard_sessions = raw.discard_sessions;
   options.check_ownership = raw.check_ownership;
   return options;
 }

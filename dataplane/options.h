@@ -23,6 +23,8 @@ struct DataplaneOptions {
   std::string control_socket;
   uint32_t session_capacity = 0;       // per worker, IPv4 on both sides
   uint32_t session_capacity_ipv6 = 0;  // per worker, IPv6 on a side
+  std::string session_directory;       // empty: DefaultSessionDirectory
+  bool discard_sessions = false;
   bool check_ownership = false;
   uint32_t reassembly_datagrams = 0;  // per worker, at once; 0: fragments are dropped
 };

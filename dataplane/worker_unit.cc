@@ -44,35 +44,30 @@ Result<ReassemblyMemory> AllocateReassemblyMemory(uint32_t datagrams) {
 
 }  // namespace
 
-Result<std::unique_ptr<WorkerUnit>> WorkerUnit::Create(const Options& options) {
-  Result<SessionMemory> memory = SessionMemory::Map(
-      core::SessionTable::RequiredBytes(options.capacity), options.use_huge_pages);
-  if (!memory) return memory.error();
+Result<std::unique_ptr<WorkerUnit>> WorkerUnit::Create(const Options& options,
+                                                       const SessionSegment& segment) {
   Result<ReassemblyMemory> reassembly_memory =
       AllocateReassemblyMemory(options.reassembly_datagrams);
   if (!reassembly_memory) return reassembly_memory.error();
-  const Result<core::HashSecret> secret = RandomValue<core::HashSecret>();
-  if (!secret) return secret.error();
   const Result<uint64_t> seed = RandomValue<uint64_t>();
   if (!seed) return seed.error();
   return std::unique_ptr<WorkerUnit>(
-      new WorkerUnit(options, std::move(*memory), std::move(*reassembly_memory), *secret, *seed));
+      new WorkerUnit(options, segment, std::move(*reassembly_memory), *seed));
 }
 
-WorkerUnit::WorkerUnit(const Options& options, SessionMemory memory,
-                       ReassemblyMemory reassembly_memory, const core::HashSecret& secret,
-                       uint64_t random_seed)
+WorkerUnit::WorkerUnit(const Options& options, const SessionSegment& segment,
+                       ReassemblyMemory reassembly_memory, uint64_t random_seed)
     : options_(options),
-      memory_(std::move(memory)),
+      segment_(segment),
       reassembly_memory_(std::move(reassembly_memory)),
       state_(random_seed),
-      sessions_(memory_.bytes(), options.capacity, secret),
+      sessions_(segment.table_memory(), segment.identity().capacity, segment.identity().secret),
       pipeline_(options.index, sessions_, state_, clock_.NowNs()) {
   if (options.reassembly_datagrams == 0) return;
   const core::ReassemblyLimits limits = LimitsOf(options.reassembly_datagrams);
   reassembler_.emplace(
       std::span(reassembly_memory_.get(), core::Reassembler::RequiredBytes(limits)), limits,
-      secret);
+      segment.identity().secret);
   state_.reassembler = &*reassembler_;
 }
 
@@ -96,6 +91,7 @@ Status WorkerUnit::Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::HandoffR
                               .handoff = handoff_ ? &*handoff_ : nullptr,
                               .state = &state_,
                               .clock = &clock_,
+                              .last_poll_ns = &segment_.last_poll_ns(),
                               .shares_core = options_.shares_core});
   run_ = [this, &stop] { loop_->Run(stop); };
   return eal.Launch(options_.index, run_);

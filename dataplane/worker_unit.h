@@ -21,7 +21,7 @@
 #include "dpdk/port_set.h"
 #include "dpdk/tsc_clock.h"
 #include "net/result.h"
-#include "session_memory.h"
+#include "session_segment.h"
 #include "worker/dataplane.h"
 #include "worker/poll_loop.h"
 
@@ -37,26 +37,29 @@ class WorkerUnit {
  public:
   struct Options {
     uint32_t index = 0;
-    uint32_t core = 0;         // CPU number
-    bool shares_core = false;  // with other workers
-    core::SessionCapacity capacity;
+    uint32_t core = 0;                  // CPU number
+    bool shares_core = false;           // with other workers
     uint32_t reassembly_datagrams = 0;  // 0: fragments are not put together
-    bool use_huge_pages = false;
   };
-  static net::Result<std::unique_ptr<WorkerUnit>> Create(const Options& options);
+  // `segment` outlives it.
+  static net::Result<std::unique_ptr<WorkerUnit>> Create(const Options& options,
+                                                         const SessionSegment& segment);
 
   worker::Worker Describe();
+  // The main thread's until the launch.
+  core::SessionTable& sessions() { return sessions_; }
+  core::WorkerState& state() { return state_; }
 
   // Everything given outlives the run, which ends once `stop` is set.
   net::Status Launch(dpdk::Eal& eal, dpdk::PortSet& ports, worker::HandoffRings& handoff_rings,
                      worker::SnapshotPublisher& snapshots, const std::atomic<bool>& stop);
 
  private:
-  WorkerUnit(const Options& options, SessionMemory memory, ReassemblyMemory reassembly_memory,
-             const core::HashSecret& secret, uint64_t random_seed);
+  WorkerUnit(const Options& options, const SessionSegment& segment,
+             ReassemblyMemory reassembly_memory, uint64_t random_seed);
 
   const Options options_;
-  SessionMemory memory_;
+  const SessionSegment& segment_;
   ReassemblyMemory reassembly_memory_;
   dpdk::TscClock clock_;
   core::WorkerState state_;

@@ -51,7 +51,8 @@ bool AnyStoppedKeeping(const core::Service& before, const core::Service& after) 
 
 }  // namespace
 
-Configuration::Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers)
+Configuration::Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers,
+                             const Inheritance& inheritance)
     : workers_(std::move(workers)),
       service_slots_(core::kMaxServices,
                      [this](uint32_t slot) {
@@ -62,11 +63,20 @@ Configuration::Configuration(core::Snapshot first, std::vector<const core::Worke
                      }),
       backend_slots_(core::kMaxBackends, [this](uint32_t slot) { return HasSessions(slot); }),
       current_(std::move(first)) {
+  service_slots_.record = inheritance.record_service;
+  backend_slots_.record = inheritance.record_backend;
+  service_slots_.Inherit(inheritance.services);
+  backend_slots_.Inherit(inheritance.backends);
   backend_slots_.on_reuse = [this](uint32_t slot) { baselines_[slot] = SumOf(slot); };
   service_slots_.on_reuse = [this](uint32_t slot) {
     service_baselines_[slot] = SumOfService(slot);
     if (slot < home_rules_.services.size()) home_rules_.services[slot] = {};
   };
+}
+
+std::unique_ptr<const core::Snapshot> Configuration::StopAwaitingServices() {
+  current_.awaits_configuration = false;
+  return Current();
 }
 
 std::unique_ptr<const core::Snapshot> Configuration::Current() const {
@@ -304,6 +314,7 @@ std::unique_ptr<const core::Snapshot> Configuration::Apply(
   InstallGateways(std::move(gateways));
   RebuildIndex();
   current_.generation = request.generation();
+  current_.awaits_configuration = false;
   return Current();
 }
 

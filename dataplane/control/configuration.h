@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "control/inheritance.h"
 #include "control/service_compiler.h"
 #include "control/slot_table.h"
 #include "core/snapshot.h"
@@ -25,7 +26,11 @@ class Configuration {
  public:
   // `first` is what the workers have now, without services or network. `workers` are asked which
   // slots their sessions refer to; they outlive this.
-  Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers);
+  Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers,
+                const Inheritance& inheritance = {});
+  // Whether services are awaited still; until the first Apply of any, or nobody will push them.
+  bool awaits_services() const { return current_.awaits_configuration; }
+  std::unique_ptr<const core::Snapshot> StopAwaitingServices();
 
   std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyServicesRequest& request);
   std::unique_ptr<const core::Snapshot> Apply(const v1::ApplyNetworkRequest& request);

@@ -103,11 +103,17 @@ void FillPort(const worker::Port& port, v1::PortCounters& out) {
 
 }  // namespace
 
-Handlers::Handlers(worker::Dataplane& dataplane)
+Handlers::Handlers(worker::Dataplane& dataplane, const Inheritance& inheritance)
     : dataplane_(dataplane),
-      configuration_(dataplane.snapshots->current(), StatesOf(dataplane)),
+      configuration_(dataplane.snapshots->current(), StatesOf(dataplane), inheritance),
       instance_(std::random_device{}() | uint64_t{std::random_device{}()} << 32),
       started_unix_ns_(UnixNow()) {}
+
+bool Handlers::StopAwaitingServices() {
+  if (!configuration_.awaits_services()) return false;
+  dataplane_.snapshots->Publish(configuration_.StopAwaitingServices());
+  return true;
+}
 
 void Handlers::Handle(const Request& request, const Send& send) {
   Response response;

@@ -21,7 +21,10 @@ namespace steelyard::control {
 class Handlers {
  public:
   // Workers run already or will; `dataplane` outlives this.
-  explicit Handlers(worker::Dataplane& dataplane);
+  explicit Handlers(worker::Dataplane& dataplane, const Inheritance& inheritance = {});
+
+  // Nobody has pushed services in time: adopted sessions go on without. False: they were pushed.
+  bool StopAwaitingServices();
 
   // Answers one request through `send`, called once for each response.
   using Send = std::function<void(const v1::Response&)>;

@@ -19,6 +19,15 @@ class SlotTable {
   // `is_referenced`: whether any session still refers to a slot.
   SlotTable(uint32_t capacity, std::function<bool(uint32_t)> is_referenced);
 
+  // What an earlier process assigned, whose sessions are still there: as if its names had been
+  // released. Before the first Acquire.
+  void Inherit(const std::map<uint32_t, std::string>& names);
+
+  // Called with each assignment before it is made; false: it cannot be.
+  std::function<bool(uint32_t, const std::string&)> record = [](uint32_t, const std::string&) {
+    return true;
+  };
+
   // The name's slot; nothing when the capacity is used up.
   std::optional<uint32_t> Acquire(const std::string& name);
   bool IsInUse(const std::string& name) const { return in_use_.contains(name); }

@@ -32,5 +32,33 @@ TEST(SlotTable, ReferencedSlotIsNotReused) {
   EXPECT_EQ(reused, a);
 }
 
+TEST(SlotTable, InheritedNamesHaveTheirSlotsAndOthersDoNotGetThem) {
+  std::set<uint32_t> referenced = {2};
+  SlotTable slots(4, [&](uint32_t slot) { return referenced.contains(slot); });
+  slots.Inherit({{0, "a"}, {2, "b"}});
+  EXPECT_EQ(*slots.Acquire("a"), 0u);
+  std::set<uint32_t> taken;
+  for (const char* name : {"c", "d"}) taken.insert(*slots.Acquire(name));
+  EXPECT_EQ(taken, (std::set<uint32_t>{1, 3}));
+  EXPECT_FALSE(slots.Acquire("e")) << "sessions refer to b's";
+  EXPECT_EQ(*slots.Acquire("b"), 2u);
+}
+
+TEST(SlotTable, OfTwoInheritedSlotsTheReferencedOneIsTheNames) {
+  for (const uint32_t referenced : {0u, 1u}) {
+    SlotTable slots(2, [&](uint32_t slot) { return slot == referenced; });
+    slots.Inherit({{0, "a"}, {1, "a"}});
+    EXPECT_EQ(*slots.Acquire("a"), referenced);
+    EXPECT_EQ(*slots.Acquire("b"), 1 - referenced);
+  }
+}
+
+TEST(SlotTable, WhatCannotBeRecordedIsNotAssigned) {
+  SlotTable slots(2, [](uint32_t) { return false; });
+  slots.record = [](uint32_t, const std::string& name) { return name != "a"; };
+  EXPECT_FALSE(slots.Acquire("a"));
+  EXPECT_EQ(*slots.Acquire("b"), 0u);
+}
+
 }  // namespace
 }  // namespace steelyard::control

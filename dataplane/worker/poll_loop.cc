@@ -30,6 +30,8 @@ void PollLoop::Run(const std::atomic<bool>& stop) {
 uint32_t PollLoop::Poll() {
   const core::Snapshot& snapshot = parts_.snapshots->Pin(parts_.worker_index);
   const uint64_t now_ns = parts_.clock->NowNs();
+  if (parts_.last_poll_ns != nullptr)
+    parts_.last_poll_ns->store(now_ns, std::memory_order_relaxed);
   uint32_t received = 0;
   for (PortQueue* port : parts_.ports) received += PollPort(*port, snapshot, now_ns);
   if (parts_.handoff != nullptr) received += PollHandoff(snapshot, now_ns);

@@ -43,6 +43,8 @@ class PollLoop {
     Handoff* handoff = nullptr;  // none where there is one worker
     core::WorkerState* state = nullptr;
     Clock* clock = nullptr;
+    // Where the next process finds when packets were looked for last; none: nowhere.
+    std::atomic<uint64_t>* last_poll_ns = nullptr;
     // Other workers have the same core: one that has nothing to do lets them have it.
     bool shares_core = false;
   };

@@ -127,6 +127,8 @@ def test_dataplane_flags(topology, unchanged, words, named):
     program = topology.box.dataplane_program
     result = topology.box.namespace.run(
         [program, "--memory", "none", "--kernel-interface-prefix", "other",
-         "--control-socket", topology.box.directory / "other.sock", *words], check=False)
+         "--control-socket", topology.box.directory / "other.sock",
+         "--session-directory", topology.box.session_directory.parent / "other", *words],
+        check=False)
     assert result.returncode in (1, 2), result
     assert named in result.stderr, result.stderr

@@ -2,6 +2,7 @@
 """Either daemon is killed and started again: service is back, the other one is untouched."""
 
 import traffic
+from held import HeldConnections
 from topology import network
 
 
@@ -41,6 +42,31 @@ def test_dataplane_killed(topology):
     traffic.wait_for_answers(topology, network.VIP_IPV4, network.VIP_IPV6)
     count = traffic.wrk(topology, network.VIP_IPV4, 1000, close=True)
     traffic.assert_no_failed_request(count, 1000)
+
+
+def kill_dataplane_and_restart(box):
+    """What the new one says of the sessions that it found."""
+    log_before = len(box.dataplane.log)
+    box.dataplane.kill()
+    box.start_dataplane()
+    box.wait_synced()
+    return next(line for line in box.dataplane.log[log_before:].splitlines()
+                if line.startswith("adopted "))
+
+
+def test_established_connections_survive_a_kill(topology):
+    box = topology.box
+    box.apply(traffic.web_state(topology))
+    traffic.wait_for_answers(topology, network.VIP_IPV4, network.VIP_IPV6)
+    with HeldConnections(topology, network.VIP_IPV4, 20) as held4, \
+            HeldConnections(topology, network.VIP_IPV6, 20) as held6:
+        for held in (held4, held6):
+            held.exchange()
+        adopted = kill_dataplane_and_restart(box)
+        assert " 0 dropped as incomplete, 0 as impossible" in adopted, adopted
+        for held in (held4, held6):
+            held.exchange()
+        assert box.active_sessions() >= 40
 
 
 def test_both_killed(topology):

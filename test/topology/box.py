@@ -6,6 +6,7 @@ import os
 import socket
 
 from .process import Program
+from .sweep import run_memory
 from .shell import CommandFailed, run, wait_until
 
 SESSION_CAPACITY = 65536
@@ -30,6 +31,7 @@ class Box:
         self.directory = directory
         self.ctl_program, self.controlplane_program, self.dataplane_program = programs(build_dir)
         self.dataplane_socket = directory / "dataplane.sock"
+        self.session_directory = run_memory(os.getpid()) / directory.name
         self.api_socket = directory / "controlplane.sock"
         self.configuration = directory / "steelyard.yaml"
         self._write_configuration()
@@ -131,7 +133,8 @@ class Box:
                           "--check-ownership", "--memory", "none",
                           "--memory-mib", MEMORY_MIB * (1 + self.workers // 4),
                           "--session-capacity", SESSION_CAPACITY,
-                          "--control-socket", self.dataplane_socket]
+                          "--control-socket", self.dataplane_socket,
+                          "--session-directory", self.session_directory]
 
     def _controlplane_command(self):
         return [self.controlplane_program, "--config", self.configuration]

@@ -2,7 +2,7 @@
 """What a run leaves in the machine, by name, and removing it.
 
 Everything carries the id of the process that made it: namespaces sy<PID>-*, the folder
-/tmp/steelyard-<PID>, the control group steelyard-<PID>. So two runs never meet, and what a dead
+/tmp/steelyard-<PID> and /dev/shm/steelyard-<PID>, the control group steelyard-<PID>. So two runs never meet, and what a dead
 one left behind can be told from what is in use.
 """
 
@@ -24,6 +24,11 @@ def namespace_name(pid, node):
 
 def run_directory(pid):
     return pathlib.Path(f"/tmp/steelyard-{pid}")
+
+
+def run_memory(pid):
+    """Where the box's sessions outlive its dataplane."""
+    return pathlib.Path(f"/dev/shm/steelyard-{pid}")
 
 
 def run_cgroup(pid):
@@ -62,6 +67,7 @@ def remove_run(pid):
     for name in namespaces:
         run(["ip", "netns", "delete", name], check=False)
     remove_cgroup(cgroup)
+    shutil.rmtree(run_memory(pid), ignore_errors=True)
     shutil.rmtree(run_directory(pid), ignore_errors=True)
 
 
