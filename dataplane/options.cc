@@ -24,10 +24,10 @@ constexpr char kIntroduction[] =
     "  0000:03:00.0      a PCI device bound to a driver that DPDK can use\n"
     "  af_xdp:IFACE      a kernel interface, through AF_XDP\n"
     "  af_packet:IFACE   a kernel interface, through a packet socket\n"
-    "                    (either: IFACE,queues=N for fewer queues than workers)\n"
     "  memif:ARGS        shared memory with another process\n"
     "  pcap:ARGS         capture files\n"
-    "  vdev:NAME,ARGS    any other virtual device of DPDK's\n\n"
+    "  vdev:NAME,ARGS    any other virtual device of DPDK's\n"
+    "All but PCI devices and vdev take queues=N too: use N of its queues, not one a worker.\n\n"
     "Options";
 
 // What the command line says, before it is checked.

@@ -48,39 +48,56 @@ bool IsPciAddress(std::string_view text) {
                     [](char c, char shape) { return shape == 'x' ? IsHex(c) : c == shape; });
 }
 
-// 0: not a number of queues.
-uint16_t ParseQueues(std::string_view text) {
-  uint16_t queues = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), queues);
-  return error == std::errc{} && stop == text.data() + text.size() ? queues : uint16_t{0};
+struct Options {
+  std::string others;   // all but queues=N
+  uint16_t queues = 0;  // 0: not told
+  bool is_valid = true;
+};
+
+Options SplitOptions(std::string_view text) {
+  Options options;
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view option = text.substr(at, text.find(',', at) - at);
+    at += option.size() + 1;
+    if (!option.starts_with(kQueuesOption)) {
+      options.others += (options.others.empty() ? "" : ",") + std::string(option);
+      continue;
+    }
+    const char* const end = option.data() + option.size();
+    const auto [stop, error] =
+        std::from_chars(option.data() + kQueuesOption.size(), end, options.queues);
+    options.is_valid &= error == std::errc{} && stop == end && options.queues != 0;
+  }
+  return options;
 }
 
 Result<PortSpec> InterfaceSpec(std::string_view text, const Kind& kind, std::string_view rest,
                                uint32_t index) {
-  const size_t comma = rest.find(',');
-  const std::string_view name = rest.substr(0, comma);
+  const size_t comma = std::min(rest.find(','), rest.size());
+  const std::string name(rest.substr(0, comma));
   if (name.empty()) return Invalid(text, "the name of a network interface must follow the colon");
-  if (name.size() >= IFNAMSIZ || name.find_first_of("/ \t") != std::string_view::npos)
-    return Invalid(text, "'" + std::string(name) + "' cannot be the name of a network interface");
-  PortSpec spec{.text = std::string(text),
-                .device = std::string(kind.driver) + std::to_string(index),
-                .arguments = "iface=" + std::string(name),
-                .kernel_interface = std::string(name)};
-  if (comma == std::string_view::npos) return spec;
-  const std::string_view option = rest.substr(comma + 1);
-  if (option.starts_with(kQueuesOption))
-    spec.queues = ParseQueues(option.substr(kQueuesOption.size()));
-  if (spec.queues == 0) return Invalid(text, "only queues=N may follow the interface's name");
-  return spec;
+  if (name.size() >= IFNAMSIZ || name.find_first_of("/ \t") != std::string::npos)
+    return Invalid(text, "'" + name + "' cannot be the name of a network interface");
+  const Options options = SplitOptions(rest.substr(std::min(comma + 1, rest.size())));
+  if (!options.is_valid || !options.others.empty())
+    return Invalid(text, "only queues=N may follow the interface's name");
+  return PortSpec{.text = std::string(text),
+                  .device = std::string(kind.driver) + std::to_string(index),
+                  .arguments = "iface=" + name,
+                  .kernel_interface = name,
+                  .queues = options.queues};
 }
 
 Result<PortSpec> DriverSpec(std::string_view text, const Kind& kind, std::string_view rest,
                             uint32_t index) {
-  if (rest.empty() || rest.find('=') == std::string_view::npos)
+  const Options options = SplitOptions(rest);
+  if (options.others.find('=') == std::string::npos)
     return Invalid(text, "driver arguments such as key=value must follow the colon");
+  if (!options.is_valid) return Invalid(text, "queues=N takes a number from 1 on");
   return PortSpec{.text = std::string(text),
                   .device = std::string(kind.driver) + std::to_string(index),
-                  .arguments = std::string(rest)};
+                  .arguments = options.others,
+                  .queues = options.queues};
 }
 
 Result<PortSpec> DeviceSpec(std::string_view text, std::string_view rest) {

@@ -25,7 +25,7 @@ struct PortSpec {
   std::string device;            // DPDK's name for it: "0000:03:00.0", "net_af_xdp1"
   std::string arguments;         // "key=value,…", without a leading comma; empty: none
   std::string kernel_interface;  // the interface that carries its packets; empty: none does
-  uint16_t queues = 0;           // of the kernel interface that are to be used; 0: one a worker
+  uint16_t queues = 0;           // that are to be used at most; 0: one a worker
   bool is_pci = false;
 };
 

@@ -40,6 +40,9 @@ TEST(PortSpec, QueuesMayBeLimited) {
   EXPECT_EQ(spec->queues, 2);
   EXPECT_EQ(spec->kernel_interface, "eth1");
   EXPECT_EQ(spec->arguments, "iface=eth1");
+  const auto memif = ParsePortSpec("memif:role=client,queues=3,id=0", 0);
+  EXPECT_EQ(memif->queues, 3);
+  EXPECT_EQ(memif->arguments, "role=client,id=0") << "not the driver's business";
 }
 
 TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
@@ -63,6 +66,8 @@ TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
            Case{"af_packet:,queues=2", "network interface"},
            Case{"af_packet:../eth0", "network interface"},
            Case{"memif:", "key=value"},
+           Case{"memif:queues=2", "key=value"},
+           Case{"memif:id=0,queues=", "queues=N"},
            Case{"pcap:/tmp/a", "key=value"},
            Case{"vdev:", "virtual device"},
            Case{"vdev:,size=64", "virtual device"},

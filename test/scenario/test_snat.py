@@ -69,6 +69,13 @@ def the_box_is_the_gateway(topology):
     topology.box.apply(gateway_state())
 
 
+def get_to_know(topology, family):
+    """A packet to a neighbour that is not known yet is lost, and makes it known."""
+    for backend in topology.backends:
+        backend.namespace.run(["ping", "-n", "-c", 2, "-i", 0.2, "-W", 1, family.client],
+                              check=False)
+
+
 def answer(host, address):
     """One request from the host; (server's name, the address that it was asked from)."""
     return tuple(host.run(["curl", "-sS", "--globoff", "--fail", "--max-time", 5,
@@ -125,6 +132,7 @@ def test_iperf3(topology, outside, family):
 @pytest.mark.parametrize("bytes_", (56, 4000))
 def test_ping(topology, family, bytes_):
     """Whole and in fragments; every host gets its own answers, and the kernel of the box none."""
+    get_to_know(topology, family)
     for backend in topology.backends:
         output = backend.namespace.run(["ping", "-n", "-c", 5, "-i", 0.05, "-W", 2, "-s", bytes_,
                                         family.client]).stdout
@@ -134,6 +142,7 @@ def test_ping(topology, family, bytes_):
 @EACH_FAMILY
 def test_pings_side_by_side(topology, family):
     """One identifier on all hosts: only the box can tell their answers apart."""
+    get_to_know(topology, family)
     with contextlib.ExitStack() as stack:
         pings = [stack.enter_context(subprocess.Popen(
             backend.namespace.enter(["ping", "-n", "-e", "77", "-c", "20", "-i", "0.05", "-W", "2",
