@@ -435,6 +435,13 @@ TEST_F(CliTest, Stats) {
       << out_;
   EXPECT_NE(out_.find("up    software (net_af_xdp has no RSS)\n"), std::string::npos) << out_;
   EXPECT_NE(out_.find("down  hardware\n"), std::string::npos) << out_;
+  const std::string of_stats = out_;
+  EXPECT_EQ(Do({"port", "list"}), kOk) << err_;
+  EXPECT_NE(of_stats.find(out_), std::string::npos) << out_;
+  EXPECT_NE(out_.find("software (net_af_xdp has no RSS)"), std::string::npos) << out_;
+  EXPECT_EQ(Do({"-o", "json", "port", "list"}), kOk) << err_;
+  EXPECT_NE(out_.find("\"steering_reason\": \"net_af_xdp has no RSS\""), std::string::npos) << out_;
+  EXPECT_EQ(Do({"stats"}), kOk) << err_;
   ExpectLine("1                17                    0               0");
   ExpectLine("1              600    75%          30        4");
   ExpectLine("forwarded        80  no    of forwarded");

@@ -46,6 +46,7 @@ constexpr Command kCommands[] = {
     {"gateway show", "Show one outbound gateway", {}, kGateway, ShowGateway},
     {"backend list", "List the backends with their health", {}, kOptionalService, ListBackends},
     {"session list", "List the sessions that live now", kSessionOptions, {}, ListSessions},
+    {"port list", "List the ports and say how they steer packets to workers", {}, {}, ListPorts},
     {"stats", "Show the dataplane, its ports, workers and verdicts", {}, {}, ShowStats},
     {"lookup",
      "Show what a packet would meet; of icmp, an echo with identifier PORT to port 0",
@@ -61,6 +62,7 @@ constexpr Group kGroups[] = {
     {"gateway", "What hosts behind the box leave through (source NAT)"},
     {"backend", "What services send their traffic to"},
     {"session", "Tracked flows"},
+    {"port", "What the box is connected by"},
 };
 // clang-format on
 

@@ -21,6 +21,7 @@ void ListBackends(Invocation& invocation);
 // session_commands.cc
 void ListSessions(Invocation& invocation);
 // stats_commands.cc
+void ListPorts(Invocation& invocation);
 void ShowStats(Invocation& invocation);
 // lookup_commands.cc
 void Lookup(Invocation& invocation);

@@ -57,7 +57,7 @@ class CompletionTest : public testing::Test {
 
 TEST_F(CompletionTest, OffersCommands) {
   EXPECT_EQ(Offered("\"\""), (Words{"apply", "backend", "completion", "diff", "gateway", "lookup",
-                                    "service", "session", "stats", "version"}));
+                                    "port", "service", "session", "stats", "version"}));
   EXPECT_EQ(Offered("se"), (Words{"service", "session"}));
   EXPECT_EQ(Offered("service \"\""), (Words{"list", "show"}));
   EXPECT_EQ(Offered("-o json service s"), Words{"show"});

@@ -151,6 +151,15 @@ void PrintVerdicts(const v1::GetStatsResponse& stats, std::ostream& out) {
 
 }  // namespace
 
+void ListPorts(Invocation& invocation) {
+  const v1::GetStatsResponse stats =
+      invocation.client.Call(&Client::Stub::GetStats, v1::GetStatsRequest());
+  if (invocation.format == OutputFormat::kJson)
+    invocation.out << ToJson(stats.dataplane()) << '\n';
+  else
+    PrintPorts(stats, invocation.out);
+}
+
 void ShowStats(Invocation& invocation) {
   const v1::GetStatsResponse stats =
       invocation.client.Call(&Client::Stub::GetStats, v1::GetStatsRequest());

@@ -260,7 +260,8 @@ class SteelyardBench(Bench):
         super().__init__(name, pid)
         self._directory = directory
         self._directory.mkdir(parents=True)
-        self.daemons = Box(self.box, directory, build_dir, "af_packet", 2)
+        self.daemons = Box(self.box, directory, build_dir,
+                           [f"af_packet:port{index}" for index in range(2)])
 
     def __exit__(self, *exception):
         try:

@@ -15,7 +15,7 @@ class GuestTopology(Topology):
 
     def __init__(self, build_dir, workers=1, **settings):
         super().__init__(build_dir, **settings)
-        self._workers = workers
+        self.workers = workers
         self.guest = None
 
     def _make_box_node(self):
@@ -27,7 +27,7 @@ class GuestTopology(Topology):
             taps.append(f"guest{index}")
             network.plug_in_tap(self._switch, bridge, taps[-1])
         self.guest = Machine(self._switch, directory, kernel, directory / "initramfs", taps,
-                             processors=self._workers + 1)
+                             processors=self.workers + 1)
         self.guest.start()
         self.guest.bind_ports()
         return self.guest
@@ -37,4 +37,4 @@ class GuestTopology(Topology):
 
     def _make_programs(self, stack):
         stack.callback(self.guest.stop)
-        return GuestBox(self.guest, self._build_dir, self._arms, self._workers)
+        return GuestBox(self.guest, self._build_dir, self._arms, self.workers)

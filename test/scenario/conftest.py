@@ -29,11 +29,18 @@ import traffic
 BUILD_DIR = pathlib.Path(os.environ.get("STEELYARD_BUILD_DIR", TEST_DIR.parent / "build")).resolve()
 
 DEFAULT_BOX = "af_packet"
+MANY_WORKERS = (("af_packet", 2, 2), ("af_packet", 4, 1), ("af_packet", 8, 8),
+                ("af_xdp", 2, 2), ("af_xdp", 4, 4), ("af_xdp", 8, 1),
+                ("memif", 1, 1), ("memif", 2, 1), ("memif", 4, 4), ("memif", 8, 2))
 BOXES = {
     "af_packet": {"port_driver": "af_packet", "narrow_links": True},
     "af_xdp": {"port_driver": "af_xdp"},
     "one_arm": {"arms": 1, "narrow_links": True},
     "guest": {"in_guest": True},
+    # Driver, workers, queues of each port.
+    **{f"{driver}-{workers}-{queues}": {"port_driver": driver, "workers": workers,
+                                        "queues": queues, "backends": 2}
+       for driver, workers, queues in MANY_WORKERS},
 }
 AF_XDP = 44
 

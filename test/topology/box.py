@@ -26,7 +26,8 @@ def programs(build_dir):
 class Box:
     """namespace with its daemons. start() returns when both answer; apply() changes services."""
 
-    def __init__(self, namespace, directory, build_dir, port_driver, port_count, workers=WORKERS):
+    def __init__(self, namespace, directory, build_dir, ports, workers=WORKERS):
+        """ports: as --port takes them."""
         self.namespace = namespace
         self.directory = directory
         self.ctl_program, self.controlplane_program, self.dataplane_program = programs(build_dir)
@@ -35,7 +36,6 @@ class Box:
         self.api_socket = directory / "controlplane.sock"
         self.configuration = directory / "steelyard.yaml"
         self._write_configuration()
-        ports = [f"{port_driver}:port{index}" for index in range(port_count)]
         self.workers = workers
         self.dataplane = Program("steelyard-dataplane", namespace.enter(
             self._dataplane_command(ports)), directory / "dataplane.out")

@@ -47,13 +47,15 @@ def twin(port_index):
     return f"steel{port_index}"
 
 
-def connect(namespace, interface, peer_namespace, peer_interface):
+def connect(namespace, interface, peer_namespace, peer_interface, queues=1):
     """A veth pair whose packets look like those of a wire: real checksums, none beyond the MTU.
 
-    The ends of namespaces are up afterwards. Two queues a side let AF_XDP take one.
+    The ends of namespaces are up afterwards.
     """
-    run(["ip", "link", "add", interface, "netns", namespace.name, "mtu", MTU, "type", "veth",
-         "peer", "name", peer_interface, "netns", peer_namespace.name, "mtu", MTU])
+    queue_counts = ["numrxqueues", queues, "numtxqueues", queues]
+    run(["ip", "link", "add", interface, "netns", namespace.name, "mtu", MTU, *queue_counts,
+         "type", "veth", "peer", "name", peer_interface, "netns", peer_namespace.name, "mtu", MTU,
+         *queue_counts])
     for end, name in ((namespace, interface), (peer_namespace, peer_interface)):
         end.run(["ethtool", "-K", name, "tx", "off", "rx", "off", "sg", "off", "tso", "off",
                  "gso", "off", "gro", "off"])
@@ -109,10 +111,10 @@ def add_bridge(switch, bridge):
               f"link set {bridge} mtu {MTU} up")
 
 
-def plug_in(switch, bridge, namespace, interface, addresses=()):
+def plug_in(switch, bridge, namespace, interface, addresses=(), queues=1):
     """interface of namespace on a bridge of the switch."""
     port = f"{namespace.name.rpartition('-')[2]}-{interface}"
-    connect(namespace, interface, switch, port)
+    connect(namespace, interface, switch, port, queues)
     switch.ip(f"link set {port} master {bridge}")
     add_addresses(namespace, interface, addresses)
 

@@ -4,9 +4,9 @@
 import contextlib
 import os
 
-from . import network
+from . import memif, network
 from .backend import Backend
-from .box import Box
+from .box import WORKERS, Box
 from .namespace import Namespace
 from .role import ROLES
 from .sweep import mark_kept, namespace_name, remove_run, run_cgroup, run_directory
@@ -21,12 +21,17 @@ class Topology:
     """
 
     def __init__(self, build_dir, port_driver="af_packet", backends=3, arms=2,
-                 narrow_links=False):
+                 narrow_links=False, workers=WORKERS, queues=0):
+        """queues: of each port; 0: one, of which there are more than one worker's as the driver likes.
+        """
         self._pid = os.getpid()
         self._build_dir = build_dir
         self._port_driver = port_driver
         self._backend_count = backends
         self._arms = arms
+        self.workers = workers
+        self._queues = queues
+        self._port_specs = []
         self._with_narrow_links = narrow_links
         self._front, self._back = ("front", "back") if arms == 2 else ("everybody", "everybody")
         self._kept = False
@@ -116,9 +121,14 @@ class Topology:
         path.mkdir()
         return path
 
-    def _make_programs(self, _stack):
-        return Box(self.box_namespace, self._directory("box"), self._build_dir,
-                   self._port_driver, self._arms)
+    def _make_programs(self, stack):
+        if self._port_driver == "memif":
+            panel = memif.patch_panel(self.box_namespace, self.directory, self._arms,
+                                      self._queues or 1)
+            stack.callback(panel.stop)
+            panel.start()
+        return Box(self.box_namespace, self._directory("box"), self._build_dir, self._port_specs,
+                   self.workers)
 
     def _make_nodes(self):
         self._switch = self._namespace("switch")
@@ -154,9 +164,17 @@ class Topology:
     def _make_port(self, box, bridge, index):
         """Returns the port's MAC."""
         name = f"port{index}"
-        self._plug_in(bridge, box, name)
+        self._plug_in(bridge, box, name, queues=self._queues or 1)
         network.make_port(box, name)
-        return box.run(["cat", f"/sys/class/net/{name}/address"]).stdout.strip()
+        mac = box.run(["cat", f"/sys/class/net/{name}/address"]).stdout.strip()
+        self._port_specs.append(self._port_spec(name, index, mac))
+        return mac
+
+    def _port_spec(self, name, index, mac):
+        if self._port_driver == "memif":
+            return memif.port_spec(self.directory, index, mac, self._queues)
+        limit = f",queues={self._queues}" if self._queues else ""
+        return f"{self._port_driver}:{name}{limit}"
 
     def _make_backends(self, stack):
         for number in range(1, self._backend_count + 1):
@@ -182,8 +200,8 @@ class Topology:
                                  (f"{network.REMOTE_IPV4}/24", f"{network.REMOTE_IPV6}/64"))
         network.add_routes(self.box_namespace, network.REMOTE_SIDE, network.EDGE_CLIENT_SIDE)
 
-    def _plug_in(self, bridge, namespace, interface, addresses=()):
-        network.plug_in(self._switch, bridge, namespace, interface, addresses)
+    def _plug_in(self, bridge, namespace, interface, addresses=(), queues=1):
+        network.plug_in(self._switch, bridge, namespace, interface, addresses, queues)
 
     def _start_backend(self, stack, name, namespace, ipv4, ipv6):
         backend = Backend(name, namespace, ipv4, ipv6, self._directory(name), self.files,

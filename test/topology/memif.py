@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports in shared memory: dpdk-testpmd carries packets between each and the box's veth ends."""
+
+import os
+
+from .process import Program
+
+_MEMORY_MIB = 256
+
+
+def socket_path(directory, index):
+    return directory / f"memif{index}.sock"
+
+
+def port_spec(directory, index, mac, queues):
+    limit = f"queues={queues}," if queues else ""
+    return (f"memif:{limit}role=server,id=0,socket-abstract=no,mac={mac},"
+            f"socket={socket_path(directory, index)}")
+
+
+def patch_panel(box_namespace, directory, port_count, queues):
+    """The Program that joins port N's memif to the interface portN. Whichever end comes first waits
+    for the other."""
+    devices = []
+    for index in range(port_count):
+        devices += [f"--vdev=net_memif{index},role=client,id=0,socket-abstract=no,"
+                    f"socket={socket_path(directory, index)}",
+                    f"--vdev=net_af_packet{index},iface=port{index},qpairs={queues}"]
+    cores = sorted(os.sched_getaffinity(0))
+    # Its own statistics every hour: it is not asked for any, and needs no input this way.
+    return Program("dpdk-testpmd", box_namespace.enter(
+        ["dpdk-testpmd", "--no-huge", "-m", _MEMORY_MIB, "--no-pci", "--no-telemetry", "--no-shconf",
+         "--file-prefix", f"{box_namespace.name}-memif",
+         "--lcores", f"0@{cores[0]},1@{cores[0]}", *devices, "--",
+         "--forward-mode=io", f"--rxq={queues}", f"--txq={queues}", "--total-num-mbufs=16384",
+         "--stats-period=3600"]), directory / "testpmd.out")
