@@ -92,6 +92,8 @@ def test_outbound_transfers(topology, family, digest, record_property):
 @pytest.mark.parametrize("family", (4, 6))
 def test_datagrams_in_fragments(topology, family):
     """Pings of three fragments from inside: put together, handed on, and back."""
+    if topology.port_driver == "memif" and family == 4:
+        pytest.skip("dpdk-testpmd, which is the wire here, has the kernel put IPv4 together")
     topology.prepare_for("snat")
     topology.box.apply(services.state(gateways=[services.gateway(
         "office", ("10.0.2.0/24", "fd00:2::/64"), (network.OUTSIDE_IPV4, network.OUTSIDE_IPV6))]))

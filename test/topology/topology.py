@@ -26,7 +26,7 @@ class Topology:
         """
         self._pid = os.getpid()
         self._build_dir = build_dir
-        self._port_driver = port_driver
+        self.port_driver = port_driver
         self._backend_count = backends
         self._arms = arms
         self.workers = workers
@@ -122,7 +122,7 @@ class Topology:
         return path
 
     def _make_programs(self, stack):
-        if self._port_driver == "memif":
+        if self.port_driver == "memif":
             panel = memif.patch_panel(self.box_namespace, self.directory, self._arms,
                                       self._queues or 1)
             stack.callback(panel.stop)
@@ -171,10 +171,10 @@ class Topology:
         return mac
 
     def _port_spec(self, name, index, mac):
-        if self._port_driver == "memif":
+        if self.port_driver == "memif":
             return memif.port_spec(self.directory, index, mac, self._queues)
         limit = f",queues={self._queues}" if self._queues else ""
-        return f"{self._port_driver}:{name}{limit}"
+        return f"{self.port_driver}:{name}{limit}"
 
     def _make_backends(self, stack):
         for number in range(1, self._backend_count + 1):
