@@ -166,6 +166,15 @@ void ReportAdoption(const SessionStore::Report& report, const control::Inheritan
 // Adopted sessions wait so long for their services.
 constexpr std::chrono::seconds kLongestWaitForServices{10};
 
+void KeepDealingOutSessions(boost::asio::steady_timer& timer, control::Handlers& handlers) {
+  timer.expires_after(control::SessionSharing::kInterval);
+  timer.async_wait([&](const boost::system::error_code& error) {
+    if (error) return;
+    handlers.DealOutSessions();
+    KeepDealingOutSessions(timer, handlers);
+  });
+}
+
 // Returns when a stop signal has come, or with the error that kept it from serving.
 Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
              const control::Inheritance& inheritance, const sigset_t& stop_signals) {
@@ -176,6 +185,8 @@ Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
     pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
     control::Handlers handlers(dataplane, inheritance);
     const control::Server server(io, options.control_socket, handlers);
+    boost::asio::steady_timer sharing(io);
+    if (dataplane.workers.size() > 1) KeepDealingOutSessions(sharing, handlers);
     std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n",
                 dataplane.ports.size(), dataplane.workers.size(), options.control_socket.c_str());
     std::fflush(stdout);

@@ -329,33 +329,11 @@ TEST_F(ConfigurationTest, SchedulersChooseOfTheFirstPriority) {
     for (uint16_t port = 1; port < 50; ++port) {
       const net::Endpoint client{*net::ParseIpAddress("198.51.100.7"), net::Be16(port)};
       const net::FlowKey flow(client, service.address, net::L4Protocol::kTcp);
-      EXPECT_EQ(service.scheduler->Choose({flow, service.backends, worker_.backends, cursor}), 1u);
+      EXPECT_EQ(service.scheduler->Choose(
+                    {flow, service.backends, worker_.backends, worker_.backend_shares, cursor}),
+                1u);
     }
   }
-}
-
-// Rounded up: a limit never becomes none.
-TEST(ConfigurationOfManyWorkers, LimitsAreDividedAmongThem) {
-  std::vector<std::unique_ptr<core::WorkerState>> states;
-  std::vector<const core::WorkerState*> workers;
-  for (int i = 0; i < 4; ++i)
-    workers.push_back(states.emplace_back(std::make_unique<core::WorkerState>(1)).get());
-  Configuration configuration(OfPorts(1), workers);
-  v1::ApplyServicesRequest request;
-  request.set_generation(1);
-  request.set_replace(true);
-  v1::Service& a = *request.add_services();
-  a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1", "10.0.2.2", "10.0.2.3", "10.0.2.4"});
-  a.set_max_sessions(9);
-  for (const auto& [backend, limit] : {std::pair{1, 1u}, {2, 4u}, {3, UINT32_MAX}})
-    a.mutable_backends(backend)->set_max_sessions(limit);
-  const auto snapshot = configuration.Apply(request);
-  const core::Service& service = *snapshot->services[0];
-  EXPECT_EQ(service.max_sessions_per_worker, 3u);
-  EXPECT_EQ(service.backends[0].max_sessions_per_worker, core::kNoSessionLimit);
-  EXPECT_EQ(service.backends[1].max_sessions_per_worker, 1u);
-  EXPECT_EQ(service.backends[2].max_sessions_per_worker, 1u);
-  EXPECT_EQ(service.backends[3].max_sessions_per_worker, 1u << 30);
 }
 
 // They count against the limit of whoever holds the slot.
@@ -421,7 +399,7 @@ TEST_F(GatewayConfiguration, AGatewayIsCompiledWhole) {
   EXPECT_EQ(service.local_addresses.v4, std::vector{*net::ParseIpAddress("10.0.1.100")});
   EXPECT_EQ(service.icmp_timeout_ms, 8u);
   EXPECT_EQ(service.timeouts_ms[0], 7u);
-  EXPECT_EQ(service.max_sessions_per_worker, 9u);
+  EXPECT_EQ(service.max_sessions, 9u);
   EXPECT_TRUE(service.endpoint_independent_udp);
   EXPECT_EQ(snapshot->service(service.slot), &service);
   EXPECT_TRUE(snapshot->outside_addresses->contains(*net::ParseIpAddress("10.0.1.100")));

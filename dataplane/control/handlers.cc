@@ -32,8 +32,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-std::vector<const core::WorkerState*> StatesOf(const worker::Dataplane& dataplane) {
-  std::vector<const core::WorkerState*> states;
+template <typename State>
+std::vector<State*> StatesOf(const worker::Dataplane& dataplane) {
+  std::vector<State*> states;
   for (const worker::Worker& worker : dataplane.workers) states.push_back(worker.state);
   return states;
 }
@@ -105,7 +106,9 @@ void FillPort(const worker::Port& port, v1::PortCounters& out) {
 
 Handlers::Handlers(worker::Dataplane& dataplane, const Inheritance& inheritance)
     : dataplane_(dataplane),
-      configuration_(dataplane.snapshots->current(), StatesOf(dataplane), inheritance),
+      configuration_(dataplane.snapshots->current(), StatesOf<const core::WorkerState>(dataplane),
+                     inheritance),
+      sharing_(StatesOf<core::WorkerState>(dataplane)),
       instance_(std::random_device{}() | uint64_t{std::random_device{}()} << 32),
       started_unix_ns_(UnixNow()) {}
 
@@ -245,6 +248,7 @@ template <typename ApplyRequest>
 void Handlers::ApplyAndPublish(const ApplyRequest& request, Response& response) {
   const auto start = SteadyClock::now();
   auto snapshot = configuration_.Apply(request);
+  sharing_.Follow(*snapshot);
   const auto compiled = SteadyClock::now();
   const auto report = dataplane_.snapshots->Publish(std::move(snapshot));
   v1::ApplyResponse& apply = *response.mutable_apply();

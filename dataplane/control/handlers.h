@@ -12,6 +12,7 @@
 #include <set>
 
 #include "control/configuration.h"
+#include "control/session_sharing.h"
 #include "control/session_tasks.h"
 #include "dataplane.pb.h"
 #include "worker/dataplane.h"
@@ -29,6 +30,9 @@ class Handlers {
   // Answers one request through `send`, called once for each response.
   using Send = std::function<void(const v1::Response&)>;
   void Handle(const v1::Request& request, const Send& send);
+
+  // To be called every SessionSharing::kInterval.
+  void DealOutSessions() { sharing_.DealOut(); }
 
  private:
   friend struct HandlerTable;
@@ -53,6 +57,7 @@ class Handlers {
 
   worker::Dataplane& dataplane_;
   Configuration configuration_;
+  SessionSharing sharing_;
   uint64_t instance_;
   uint64_t started_unix_ns_;
 };

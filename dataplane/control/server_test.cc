@@ -96,7 +96,8 @@ class ServerTest : public testing::Test {
   core::WorkerState state_{1};
   core::Pipeline pipeline_{0, sessions_, state_, 0};
   static std::unique_ptr<core::Snapshot> FirstSnapshot() {
-    return std::make_unique<core::Snapshot>(core::EmptySnapshot({}, core::SteeringOfOneWorker(), 0));
+    return std::make_unique<core::Snapshot>(
+        core::EmptySnapshot({}, core::SteeringOfOneWorker(), 0));
   }
   worker::SnapshotPublisher publisher_{FirstSnapshot(), 1};
   worker::WorkerMailbox mailbox_;

@@ -89,9 +89,8 @@ core::Persistence CompilePersistence(const v1::Persistence& message, const std::
           .ipv6_prefix_length = static_cast<uint8_t>(message.ipv6_prefix_length())};
 }
 
-uint32_t LimitOfWorker(uint32_t max_sessions, uint32_t workers) {
-  if (max_sessions == 0) return core::kNoSessionLimit;
-  return (max_sessions - 1) / workers + 1;
+uint32_t LimitOf(uint32_t max_sessions) {
+  return max_sessions == 0 ? core::kNoSessionLimit : max_sessions;
 }
 
 uint64_t IntervalOfWorker(uint32_t max_new_sessions_per_second, uint32_t workers) {
@@ -127,7 +126,7 @@ core::Backend CompileBackend(const std::string& service, const v1::Backend& mess
                               ? core::Encapsulation::kGue
                               : core::Encapsulation::kIpip;
   backend.slot = context.backend_slot(name);
-  backend.max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
+  backend.max_sessions = LimitOf(message.max_sessions());
   return backend;
 }
 
@@ -183,7 +182,7 @@ std::shared_ptr<const core::Service> CompileGatewayService(const v1::OutboundGat
   service->icmp_timeout_ms = static_cast<uint32_t>(message.timeouts().icmp_ms());
   service->endpoint_independent_udp =
       message.udp_mapping() == v1::OutboundGateway::UDP_MAPPING_ENDPOINT_INDEPENDENT;
-  service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
+  service->max_sessions = LimitOf(message.max_sessions());
   service->slot = context.service_slot(GatewaySlotName(message.name()));
   core::Backend& outside = service->backends.emplace_back();
   outside.available = outside.keeps_sessions = true;
@@ -243,7 +242,7 @@ std::shared_ptr<const core::Service> CompileService(const v1::Service& message,
     service->persistence = CompilePersistence(message.persistence(), path + ".persistence");
     service->template_timeout_ms = static_cast<uint32_t>(message.persistence().timeout_ms());
   }
-  service->max_sessions_per_worker = LimitOfWorker(message.max_sessions(), context.workers);
+  service->max_sessions = LimitOf(message.max_sessions());
 
   if (static_cast<uint32_t>(message.backends_size()) > core::kMaxBackendsPerService)
     Refuse(path + ".backends", "more than a service may have");

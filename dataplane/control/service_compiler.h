@@ -21,7 +21,7 @@ struct CompileContext {
   std::function<core::ServiceSlot(const std::string& service_name)> service_slot;
   std::function<core::BackendSlot(const std::string& backend_name)> backend_slot;
   std::function<v1::Health(const std::string& backend_name)> health;
-  uint32_t workers;  // that share a limit of sessions
+  uint32_t workers;  // that share a rate of new sessions
 };
 
 // `path` is where the message stands in the request, e.g. "services[3]".

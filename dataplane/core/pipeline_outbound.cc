@@ -45,8 +45,9 @@ Pipeline::Outbound Pipeline::ChooseOutbound(const Snapshot& snapshot,
     outbound.gateway = snapshot.service(sessions_.record(outbound.target).service_slot);
   }
   if (outbound.gateway == nullptr) return {};
-  const uint64_t active = worker_.services[outbound.gateway->slot].sessions_active();
-  if (active >= outbound.gateway->max_sessions_per_worker)
+  const ServiceSlot slot = outbound.gateway->slot;
+  if (!HasRoom(worker_.services[slot].sessions_active(), outbound.gateway->max_sessions,
+               worker_.service_shares[slot]))
     outbound.verdict = Verdict::kSessionLimit;
   return outbound;
 }

@@ -29,9 +29,11 @@ bool AnyAvailable(const Service& service) {
 
 Pipeline::Choice Pipeline::ChooseBackend(const Service& service, const net::FlowKey& key,
                                          uint32_t& cursor) const {
-  if (worker_.services[service.slot].sessions_active() >= service.max_sessions_per_worker)
+  if (!HasRoom(worker_.services[service.slot].sessions_active(), service.max_sessions,
+               worker_.service_shares[service.slot]))
     return {nullptr, Verdict::kSessionLimit};
-  const SchedulingContext context{key, service.backends, worker_.backends, cursor};
+  const SchedulingContext context{key, service.backends, worker_.backends, worker_.backend_shares,
+                                  cursor};
   SessionId remembered = kNoSession;
   if (service.persistence.enabled) {
     remembered = FindRemembered(sessions_, service, key);

@@ -22,8 +22,8 @@ bool Pipeline::GoesOnStateless(const PacketContext& context, const Service& serv
 
 Pipeline::Choice Pipeline::ChooseStateless(const Service& service, const net::FlowKey& key) const {
   uint32_t cursor = 0;
-  const uint32_t chosen =
-      service.stateless_scheduler->Choose({key, service.backends, worker_.backends, cursor});
+  const uint32_t chosen = service.stateless_scheduler->Choose(
+      {key, service.backends, worker_.backends, worker_.backend_shares, cursor});
   if (chosen == kNoBackend) return {nullptr, Verdict::kNoBackend};
   return {&service.backends[chosen]};
 }

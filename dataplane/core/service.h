@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/scheduler/scheduler.h"
+#include "core/session_share.h"
 #include "core/tcp_state.h"
 #include "net/address.h"
 
@@ -28,11 +29,6 @@ using BackendSlot = uint32_t;
 inline constexpr ServiceSlot kMaxServices = 1u << 16;
 inline constexpr BackendSlot kMaxBackends = 1u << 18;
 inline constexpr uint32_t kMaxBackendsPerService = 65535;
-
-// Limits of sessions are each worker's own: the configured number divided by that of the workers,
-// rounded up. With several workers up to one less than their number more than configured may live
-// in all; flows that fall unevenly on workers are refused before the configured number is reached.
-inline constexpr uint32_t kNoSessionLimit = UINT32_MAX;
 
 enum class Encapsulation : uint8_t { kIpip, kGue };
 
@@ -48,7 +44,7 @@ struct Backend {
   bool keeps_sessions = false;
   BackendSlot slot = 0;
   Encapsulation encapsulation = Encapsulation::kIpip;
-  uint32_t max_sessions_per_worker = kNoSessionLimit;
+  uint32_t max_sessions = kNoSessionLimit;
 };
 
 enum class ClientAddressCarrier : uint8_t { kNone, kToa, kProxyV2 };
@@ -121,7 +117,7 @@ struct Service {
   TunnelOptions tunnel;
   ClientAddress client_address;
   Timeouts timeouts_ms = kDefaultTimeoutsMs;
-  uint32_t max_sessions_per_worker = kNoSessionLimit;
+  uint32_t max_sessions = kNoSessionLimit;
   // SYNs are held to what both links carry. (Full NAT always does: its peers do not know each
   // other.)
   bool clamp_mss = false;

@@ -109,6 +109,8 @@ struct WorkerState {
   explicit WorkerState(uint64_t random_seed)
       : backends(kMaxBackends),
         services(kMaxServices),
+        backend_shares(kMaxBackends),
+        service_shares(kMaxServices),
         scheduler_cursors(kMaxServices),
         new_session_buckets(kMaxServices),
         fragment_identification(random_seed),
@@ -117,6 +119,8 @@ struct WorkerState {
   WorkerCounters counters;
   std::vector<BackendCounters> backends;      // by BackendSlot
   std::vector<ServiceCounters> services;      // by ServiceSlot
+  std::vector<SessionShare> backend_shares;   // by BackendSlot, written by the main thread
+  std::vector<SessionShare> service_shares;   // by ServiceSlot, written by the main thread
   std::vector<uint32_t> scheduler_cursors;    // by ServiceSlot
   std::vector<uint64_t> new_session_buckets;  // by ServiceSlot, for TokenBucket::TakeFrom
   MissingNeighbours missing_neighbours;

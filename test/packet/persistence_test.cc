@@ -143,14 +143,14 @@ TEST_P(Persistence, ABackendThatTakesNoSessionsIsReplacedForGood) {
     const net::Endpoint first = Exchange(client, 1);
     Backend& backend = BackendAt(first);
     backend.available = by_limit;
-    if (by_limit) backend.max_sessions_per_worker = 1;
+    if (by_limit) backend.max_sessions = 1;
     box.Compile();
     const net::Endpoint second = Exchange(client, 2);
     EXPECT_NE(second, first);
     EXPECT_EQ(Exchange(client, 3), second);
     EXPECT_EQ(Send(client, 1).seen.destination, first) << "the session itself stays";
     BackendAt(first).available = true;
-    BackendAt(first).max_sessions_per_worker = core::kNoSessionLimit;
+    BackendAt(first).max_sessions = core::kNoSessionLimit;
     box.Compile();
     EXPECT_EQ(Exchange(client, 4), second);
   }

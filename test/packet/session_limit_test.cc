@@ -41,7 +41,7 @@ class SessionLimit : public testing::TestWithParam<FamilyCase> {
 INSTANTIATE_TEST_SUITE_P(Family, SessionLimit, testing::ValuesIn(kFamilyCases), FamilyName);
 
 TEST_P(SessionLimit, AServiceAtItsLimitRefusesNewFlowsOnly) {
-  Service().max_sessions_per_worker = 5;
+  Service().max_sessions = 5;
   box.Compile();
   for (uint16_t port = 1; port <= 5; ++port) EXPECT_EQ(SendForetold(port), Verdict::kForwarded);
   for (uint16_t port = 6; port <= 8; ++port) EXPECT_EQ(SendForetold(port), Verdict::kSessionLimit);
@@ -53,7 +53,7 @@ TEST_P(SessionLimit, AServiceAtItsLimitRefusesNewFlowsOnly) {
 }
 
 TEST_P(SessionLimit, TheEndOfASessionMakesRoom) {
-  Service().max_sessions_per_worker = 2;
+  Service().max_sessions = 2;
   box.Compile();
   Send(1), box.Pass(20'000), Send(2);
   EXPECT_EQ(SendForetold(3), Verdict::kSessionLimit);
@@ -65,7 +65,7 @@ TEST_P(SessionLimit, TheEndOfASessionMakesRoom) {
 
 // What is over is no obstacle to what follows it.
 TEST_P(SessionLimit, AConnectionMayReopenAtTheLimit) {
-  Service(L4Protocol::kTcp).max_sessions_per_worker = 1;
+  Service(L4Protocol::kTcp).max_sessions = 1;
   box.Compile();
   Connection connection(box, family);
   connection.Open();
@@ -84,7 +84,7 @@ TEST_P(SessionLimit, ABackendAtItsLimitIsPassedOver) {
     const std::map<net::Endpoint, uint32_t> limits = {
         {family.backend(0), 3}, {family.backend(1), 0}, {family.backend(2), 6}};
     for (core::Backend& backend : service.backends)
-      backend.max_sessions_per_worker = limits.at(backend.endpoint);
+      backend.max_sessions = limits.at(backend.endpoint);
     fresh.Compile();
     std::map<net::Endpoint, uint32_t> sessions;
     for (uint16_t port = 1; port <= 20; ++port) {
@@ -104,7 +104,7 @@ TEST_P(SessionLimit, ABackendAtItsLimitIsPassedOver) {
 TEST_P(SessionLimit, NoBackendIsStillNoBackend) {
   for (core::Backend& backend : Service().backends) {
     backend.available = false;
-    backend.max_sessions_per_worker = 0;
+    backend.max_sessions = 0;
   }
   box.Compile();
   EXPECT_EQ(SendForetold(1), Verdict::kNoBackend);
@@ -114,7 +114,7 @@ TEST_P(SessionLimit, NoBackendIsStillNoBackend) {
 // Lowered under what lives: nothing is ended for it.
 TEST_P(SessionLimit, ALoweredLimitEndsNothing) {
   for (uint16_t port = 1; port <= 5; ++port) Send(port);
-  Service().max_sessions_per_worker = 1;
+  Service().max_sessions = 1;
   box.Compile();
   for (uint16_t port = 1; port <= 5; ++port) EXPECT_EQ(SendForetold(port), Verdict::kForwarded);
   EXPECT_EQ(SendForetold(6), Verdict::kSessionLimit);

@@ -285,7 +285,7 @@ TEST_P(SnatTest, ServicesComeFirst) {
 }
 
 TEST_P(SnatTest, OnePortServesManyReceivers) {
-  gateway().max_sessions_per_worker = 5000;
+  gateway().max_sessions = 5000;
   box.Compile();
   std::set<Endpoint> used;
   for (uint16_t i = 0; i < 3000; ++i) {
@@ -338,7 +338,7 @@ TEST_P(SnatTest, PortsThatRanOutAreARefusalThatIsCounted) {
 }
 
 TEST_P(SnatTest, TheLimitOfSessionsIsKept) {
-  gateway().max_sessions_per_worker = 1;
+  gateway().max_sessions = 1;
   box.Compile();
   EXPECT_EQ(Out(c.inside, c.remote).verdict, Verdict::kForwarded);
   EXPECT_EQ(Out(c.inside, c.other_remote).verdict, Verdict::kSessionLimit);

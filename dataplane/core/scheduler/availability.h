@@ -12,8 +12,8 @@ namespace steelyard::core {
 
 inline bool TakesSessions(const SchedulingContext& context, uint32_t index) {
   const Backend& backend = context.backends[index];
-  return backend.available &&
-         context.counters[backend.slot].sessions_active() < backend.max_sessions_per_worker;
+  return backend.available && HasRoom(context.counters[backend.slot].sessions_active(),
+                                      backend.max_sessions, context.shares[backend.slot]);
 }
 
 // The first from `start` on, round the list, that takes sessions; kNoBackend when none does.

@@ -8,6 +8,8 @@ namespace {
 
 class LeastConnections : public Scheduler {
  public:
+  bool compares_sessions() const override { return true; }
+
   uint32_t Choose(const SchedulingContext& context) const override {
     return ChooseLeastLoaded(context, [](const Backend&) -> uint64_t { return 1; });
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The backend with the fewest sessions for its weight, of those that take any. Counts what this
-// worker holds: steering spreads flows over workers evenly, so each one's view is a fair sample of
-// the whole.
+// The backend with the fewest sessions for its weight, of those that take any: this worker's as
+// they are, and the others' as they were counted last (core/session_share.h).
 #pragma once
 
 #include "core/scheduler/availability.h"
@@ -22,7 +21,9 @@ uint32_t ChooseLeastLoaded(const SchedulingContext& context, WeightOf&& weight_o
     if (!TakesSessions(context, i)) continue;
     const Backend& backend = context.backends[i];
     // With the session that is to come, so that weights count among idle backends too.
-    const uint64_t load = context.counters[backend.slot].sessions_active() + 1;
+    const uint64_t load = context.counters[backend.slot].sessions_active() +
+                          context.shares[backend.slot].elsewhere.load(std::memory_order_relaxed) +
+                          1;
     if (best == kNoBackend ||
         load * weight_of(context.backends[best]) < best_load * weight_of(backend)) {
       best = i;

@@ -168,17 +168,18 @@ TEST(MaglevTable, ByAddressThePortDoesNotMatter) {
 TEST(MaglevTable, WhoIsAtTheLimitIsPassedOver) {
   std::vector<Backend> backends = BackendsOfWeights({1, 1000, 1, 5});
   std::vector<BackendCounters> counters(backends.size());
+  const std::vector<SessionShare> shares(backends.size());
   const MaglevTable table = TableOf(backends);
   uint32_t cursor = 0;
   const net::FlowKey flow;
-  const SchedulingContext context{flow, backends, counters, cursor};
+  const SchedulingContext context{flow, backends, counters, shares, cursor};
   test::Random random(3);
   std::vector<uint64_t> hashes(2000);
   for (uint64_t& hash : hashes) hash = uint64_t{random()} << 32;
   std::vector<uint32_t> at_first;
   for (const uint64_t hash : hashes) at_first.push_back(table.Choose(hash, context));
   for (uint32_t full = 0; full < backends.size(); ++full) {
-    backends[full].max_sessions_per_worker = 0;
+    backends[full].max_sessions = 0;
     for (size_t i = 0; i < hashes.size(); ++i) {
       const uint32_t chosen = table.Choose(hashes[i], context);
       EXPECT_NE(chosen, full);
@@ -187,12 +188,12 @@ TEST(MaglevTable, WhoIsAtTheLimitIsPassedOver) {
         EXPECT_EQ(chosen, at_first[i]);
       }
     }
-    backends[full].max_sessions_per_worker = kNoSessionLimit;
+    backends[full].max_sessions = kNoSessionLimit;
   }
   // Only the rarest is left: further away than one would walk.
-  for (const uint32_t full : {1u, 2u, 3u}) backends[full].max_sessions_per_worker = 0;
+  for (const uint32_t full : {1u, 2u, 3u}) backends[full].max_sessions = 0;
   for (const uint64_t hash : hashes) EXPECT_EQ(table.Choose(hash, context), 0u);
-  backends[0].max_sessions_per_worker = 0;
+  backends[0].max_sessions = 0;
   EXPECT_EQ(table.Choose(hashes[0], context), kNoBackend);
 }
 

@@ -30,7 +30,7 @@ TEST(SchedulerRegistry, EveryKindKeepsToTheLimits) {
   for (const SchedulerKind& kind : SchedulerKinds()) {
     std::vector<Backend> backends = BackendsOfWeights({1000, 1, 30, 7, 0});
     const std::vector<uint32_t> limits = {5, 300, 1, 40, 9};
-    for (size_t i = 0; i < limits.size(); ++i) backends[i].max_sessions_per_worker = limits[i];
+    for (size_t i = 0; i < limits.size(); ++i) backends[i].max_sessions = limits[i];
     SchedulerUnderTest both(kind.make, backends);
     for (uint32_t i = 0; i < 5 + 300 + 1 + 40; ++i) {
       const uint32_t chosen = both.Choose(NumberedFlow(i));

@@ -18,6 +18,7 @@ namespace steelyard::core {
 
 struct Backend;
 struct BackendCounters;
+struct SessionShare;
 
 inline constexpr uint32_t kNoBackend = UINT32_MAX;
 
@@ -26,6 +27,7 @@ struct SchedulingContext {
   const net::FlowKey& client_flow;
   std::span<const Backend> backends;          // of the service
   std::span<const BackendCounters> counters;  // of this worker, by slot
+  std::span<const SessionShare> shares;       // the same
   uint32_t& cursor;                           // of this worker and service
 };
 
@@ -35,6 +37,8 @@ class Scheduler {
   // Index into the service's backends of one that takes sessions (scheduler/availability.h);
   // kNoBackend when none does.
   virtual uint32_t Choose(const SchedulingContext& context) const = 0;
+  // Whether it looks at how many sessions the backends have.
+  virtual bool compares_sessions() const { return false; }
 };
 
 struct SchedulerKind {

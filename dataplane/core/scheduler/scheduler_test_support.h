@@ -41,14 +41,18 @@ class SchedulerUnderTest {
  public:
   SchedulerUnderTest(std::shared_ptr<const Scheduler> (*make)(std::span<const Backend>),
                      std::vector<Backend> of)
-      : backends(std::move(of)), counters(backends.size()), scheduler(make(backends)) {}
+      : backends(std::move(of)),
+        counters(backends.size()),
+        shares(backends.size()),
+        scheduler(make(backends)) {}
 
   uint32_t Choose(const net::FlowKey& flow = NumberedFlow(0)) {
-    return scheduler->Choose({flow, backends, counters, cursor});
+    return scheduler->Choose({flow, backends, counters, shares, cursor});
   }
 
   std::vector<Backend> backends;
   std::vector<BackendCounters> counters;
+  std::vector<SessionShare> shares;
   std::shared_ptr<const Scheduler> scheduler;
   uint32_t cursor = 0;
 };
