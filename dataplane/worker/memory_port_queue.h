@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MemoryPortQueue: a PortQueue for tests, without driver or root. Frames are plain vectors; a
-// buffer that is taken twice, or never, is found out. Single-threaded.
+// buffer that is taken twice, or never, is found out. A queue is one thread's; buffers may pass
+// from thread to thread.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -34,12 +36,14 @@ class BufferLedger {
     std::copy(frame.begin(), frame.end(), memory->begin() + kHeadroom);
     packet = {memory->data() + kHeadroom, static_cast<uint32_t>(frame.size()), kHeadroom};
     handle = memory.get();
+    const std::lock_guard lock(mutex_);
     lent_.insert(std::move(memory));
   }
 
   // What the view shows of the buffer, which is gone afterwards.
   Frame Take(const net::Packet& packet, const void* handle) {
     Frame frame(packet.data, packet.data + packet.length);
+    const std::lock_guard lock(mutex_);
     for (auto it = lent_.begin(); it != lent_.end(); ++it) {
       if (it->get() != handle) continue;
       lent_.erase(it);
@@ -51,6 +55,7 @@ class BufferLedger {
   size_t lent() const { return lent_.size(); }
 
  private:
+  std::mutex mutex_;
   std::set<std::unique_ptr<Frame>> lent_;
 };
 
