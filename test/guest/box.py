@@ -10,6 +10,7 @@ from .program import GuestProgram
 
 _FOLDER = pathlib.PurePosixPath("/tmp/box")
 _SYNC_TIMEOUT_S = 60
+_HUGE_PAGES = 450  # of 2 MiB: buffers and session tables
 
 
 def guest_programs(build_dir):
@@ -22,15 +23,19 @@ class GuestBox(Box):
     """As Box, with its files, sockets and processes in the guest. Paths are the guest's."""
 
     # pylint: disable-next=super-init-not-called
-    def __init__(self, guest, build_dir, port_count, workers):
+    def __init__(self, guest, build_dir, port_count, workers, huge_pages):
         self.namespace = guest
         self.directory = _FOLDER
         self.ctl_program, self.controlplane_program, self.dataplane_program = (
             f"/usr/bin/{program.name}" for program in programs(build_dir))
         self.dataplane_socket = _FOLDER / "dataplane.sock"
         self.api_socket = _FOLDER / "controlplane.sock"
+        self.session_directory = ("/dev/hugepages" if huge_pages else "/dev/shm") + "/box"
         self.configuration = _FOLDER / "steelyard.yaml"
         self.workers = workers
+        self._huge_pages = huge_pages
+        if huge_pages:
+            guest.sysctl({"vm.nr_hugepages": _HUGE_PAGES})
         guest.run(["mkdir", "-p", _FOLDER / "state"])
         guest.write_file(self.configuration, self._configuration_text())
         self.dataplane = GuestProgram(
@@ -57,6 +62,9 @@ class GuestBox(Box):
     def _dataplane_accepts(self):
         return self.namespace.run(["grep", "-qF", self.dataplane_socket, "/proc/net/unix"],
                                   check=False).returncode == 0
+
+    def _memory(self):
+        return "hugepages" if self._huge_pages else "none"
 
     def _cores(self):
         return 0, ",".join(str(1 + worker) for worker in range(self.workers))

@@ -11,7 +11,7 @@ from topology.namespace import QUIET_SYSCTLS
 from topology.process import Program
 from topology.shell import COMMAND_TIMEOUT_S, CommandFailed, TimedOut
 
-MEMORY_MIB = 1536
+MEMORY_MIB = 2048
 QUEUES = 4
 # Behind an IOMMU, qemu 7.2 loses the packet whose entry in the ring of used buffers lies across a
 # page's end: with more than 510 entries there is one.

@@ -4,7 +4,7 @@
 import shlex
 
 from topology.process import Program
-from topology.shell import wait_until
+from topology.shell import CommandFailed, TimedOut, wait_until
 
 
 class GuestProgram(Program):
@@ -31,7 +31,10 @@ class GuestProgram(Program):
 
     @property
     def log(self):
-        return self._guest.run(["cat", self.log_path], check=False).stdout
+        try:
+            return self._guest.run(["cat", self.log_path], check=False).stdout
+        except (CommandFailed, OSError, TimedOut) as error:
+            return f"the guest does not answer: {error}"
 
     def start(self):
         assert not self.running, f"{self.name} runs already"

@@ -11,11 +11,13 @@ from .machine import Machine
 
 
 class GuestTopology(Topology):
-    """guest: the Machine. workers: how many the dataplane runs, each with a processor of its own."""
+    """guest: the Machine. workers: how many the dataplane runs, each with a processor of its own.
+    huge_pages: its memory is made of them.
+    """
 
-    def __init__(self, build_dir, workers=1, **settings):
-        super().__init__(build_dir, **settings)
-        self.workers = workers
+    def __init__(self, build_dir, workers=1, huge_pages=False, **settings):
+        super().__init__(build_dir, workers=workers, **settings)
+        self._huge_pages = huge_pages
         self.guest = None
 
     def _make_box_node(self):
@@ -37,4 +39,5 @@ class GuestTopology(Topology):
 
     def _make_programs(self, stack):
         stack.callback(self.guest.stop)
-        return GuestBox(self.guest, self._build_dir, self._arms, self.workers)
+        return GuestBox(self.guest, self._build_dir, self._arms, self.workers,
+                        self._huge_pages)

@@ -36,7 +36,9 @@ BOXES = {
     "af_packet": {"port_driver": "af_packet", "narrow_links": True},
     "af_xdp": {"port_driver": "af_xdp"},
     "one_arm": {"arms": 1, "narrow_links": True},
-    "guest": {"in_guest": True},
+    "guest": {"in_guest": True, "workers": 1},
+    "guest_of_two": {"in_guest": True, "workers": 2, "huge_pages": True},
+    "guest_of_four": {"in_guest": True, "workers": 4},
     # Driver, workers, queues of each port.
     **{f"{driver}-{workers}-{queues}": {"port_driver": driver, "workers": workers,
                                         "queues": queues, "backends": 2}

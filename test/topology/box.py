@@ -130,11 +130,14 @@ class Box:
         for port in ports:
             command += ["--port", port]
         return command + ["--main-core", main_core, "--worker-cores", worker_cores,
-                          "--check-ownership", "--memory", "none",
+                          "--check-ownership", "--memory", self._memory(),
                           "--memory-mib", MEMORY_MIB * (1 + self.workers // 4),
                           "--session-capacity", SESSION_CAPACITY,
                           "--control-socket", self.dataplane_socket,
                           "--session-directory", self.session_directory]
+
+    def _memory(self):
+        return "none"
 
     def _controlplane_command(self):
         return [self.controlplane_program, "--config", self.configuration]
