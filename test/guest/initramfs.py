@@ -12,7 +12,8 @@ _INIT = pathlib.Path(__file__).with_name("init")
 _LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
 # What DPDK loads at its start; the others are not used in a guest.
 _DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_virtio")
-MODULES = ("tun", "vfio-pci", "vfio_iommu_type1")
+MODULES = ("tun", "vfio-pci", "vfio_iommu_type1", "virtio_pci", "virtio_net", "ipip", "sit",
+           "ip6_tunnel", "fou", "fou6")
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "usr/lib", "usr/lib64",
             "usr/sbin")
 _MERGED = ("bin", "lib", "lib64", "sbin")

@@ -113,6 +113,15 @@ class Topology:
         for backend in self.every_backend:
             backend.detach_toa()
 
+    @property
+    def switch(self):
+        """The namespace of the bridges."""
+        return self._switch
+
+    def plug_in_tap_of_backend(self, tap):
+        """A tap of the switch's, for a machine beside the backends."""
+        network.plug_in_tap(self._switch, self._back, tap)
+
     def _namespace(self, node):
         return Namespace(namespace_name(self._pid, node)).create()
 
