@@ -23,7 +23,12 @@ enum class Steered : uint8_t {
   kByPort,  // the port hashes TCP and UDP as we do (worker::PortInfo::steers_in_hardware)
   kByHash,  // here is where its hash leads
   kHome,    // here is where configuration and packet lead (core/home.h): there is no other way
+  kTurned,  // the same, and another worker has translated it already (Pipeline::TurnRound)
 };
+
+constexpr bool IsHome(Steered steered) {
+  return steered >= Steered::kHome;
+}
 
 struct Burst {
   uint32_t count = 0;

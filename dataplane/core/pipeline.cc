@@ -36,6 +36,14 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
   Finish(context, burst);
 }
 
+namespace {
+
+// In the place of a next hop: the receiver is one of our outside addresses.
+constexpr uint16_t kTurnsRound = UINT16_MAX;
+constexpr NextHop kNowhere{.mtu = UINT16_MAX};
+
+}  // namespace
+
 // --- the stages --------------------------------------------------------------------------------
 
 void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
@@ -44,7 +52,9 @@ void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
   const net::MacAddress& port_mac = snapshot.ports[burst.in_port].mac;
   for (uint32_t i = 0; i < burst.count; ++i) {
     if (i + kAhead < burst.count) __builtin_prefetch(burst.packet[i + kAhead].data);
-    parsed_[i] = net::ParsePacket(burst.packet[i], port_mac);
+    const auto origin = burst.steered[i] == Steered::kTurned ? net::PacketOrigin::kOurselves
+                                                             : net::PacketOrigin::kWire;
+    parsed_[i] = net::ParsePacket(burst.packet[i], port_mac, origin);
   }
 }
 
@@ -182,20 +192,26 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (context.snapshot.checks_ownership) [[unlikely]]
     CheckOwnership(context, SessionOf(flow));
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
-  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  const bool turns_round = state.next_hop == kTurnsRound;
+  const NextHop& next_hop =
+      turns_round ? kNowhere : context.snapshot.network->next_hop(state.next_hop);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
   if (!Fits(context, flow, next_hop, burst, i)) {
     const uint16_t mtu = MtuTowards(context, next_hop, state.backend_slot);
     return RefuseTooBig(context, mtu, mode.MostAddedBytes(sessions_, flow), burst, i);
   }
   TrimPadding(parsed, packet);
-  if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
+  // The box is one hop, whatever its workers do among themselves.
+  const bool keeps_ttl = (state.flags & kFlowKeepsTtl) || burst.steered[i] == Steered::kTurned;
+  if (!keeps_ttl && !DecrementTtl(parsed, packet))
     return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
 
   state.last_seen_ms = context.now_ms;
   Count(flow, state, packet.length);
   if (parsed.protocol() == L4Protocol::kTcp) TrackTcp(context, flow, parsed.tcp_flags);
   mode.Rewrite(context, flow, next_hop, parsed, packet);
+  if (turns_round) [[unlikely]]
+    return TurnRound(context, flow, burst, i);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;
@@ -284,6 +300,11 @@ bool Pipeline::EnsureNextHop(const PacketContext& context, FlowRef flow, Verdict
   FlowState& state = sessions_.state(flow);
   const net::IpAddress receiver =
       ForwardingModes()[state.forwarding_mode]->Receiver(sessions_, flow);
+  if (context.snapshot.outside_addresses->contains(receiver)) [[unlikely]] {
+    state.next_hop = kTurnsRound;
+    state.next_hop_generation = context.snapshot.forwarding_generation;
+    return true;
+  }
   const auto flow_hash =
       static_cast<uint32_t>(KeyHash(sessions_.Describe(flow).key, sessions_.secret()));
   const auto next_hop = FindNextHop(context, receiver, flow_hash, verdict);

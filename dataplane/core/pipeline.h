@@ -126,6 +126,9 @@ class Pipeline {
                       const net::ParsedPacket& parsed);
 
   net::Verdict ForwardFlow(const PacketContext& context, Burst& burst, uint32_t i, FlowRef flow);
+  // Of a flow between two inside hosts whose mappings are at two workers: translated here as if it
+  // left, it goes on at the other's as if it came in.
+  net::Verdict TurnRound(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
   bool IsOver(const PacketContext& context, FlowRef flow, const net::ParsedPacket& parsed) const;
   bool GoesOnStateless(const PacketContext& context, const Service& service,
                        const net::ParsedPacket& parsed);

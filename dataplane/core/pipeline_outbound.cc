@@ -29,19 +29,30 @@ SessionId TargetOf(const Snapshot& snapshot, const SessionTable& sessions,
 
 }  // namespace
 
+namespace {
+
+// To an outside endpoint whose mapping, if there is one, is another worker's.
+bool MayTurnRound(const Snapshot& snapshot, const net::FlowKey& key) {
+  return snapshot.steering->worker_count() > 1 && key.protocol == L4Protocol::kUdp &&
+         snapshot.home_rules->has_endpoint_independent_udp &&
+         snapshot.outside_addresses->contains(key.destination.address);
+}
+
+}  // namespace
+
 // To the box itself there is always a way: its flows turn round and go to inside hosts.
 Pipeline::Outbound Pipeline::ChooseOutbound(const Snapshot& snapshot,
                                             const net::FlowKey& key) const {
   if (snapshot.outbound_gateways->empty()) return {};
   Outbound outbound;
   outbound.target = TargetOf(snapshot, sessions_, key);
-  const bool goes_round = outbound.target != kNoSession;
+  const bool goes_round = outbound.target != kNoSession || MayTurnRound(snapshot, key);
   if (const OutboundGateway* gateway = snapshot.FindOutboundGateway(key, goes_round)) {
     const auto route = snapshot.network->Find(key.destination.address, 0).outcome;
     if (!goes_round && route == Network::Outcome::kNoRoute) return {};
     outbound.gateway = gateway->service.get();
     outbound.from_inside = true;
-  } else if (goes_round) {
+  } else if (outbound.target != kNoSession) {
     outbound.gateway = snapshot.service(sessions_.record(outbound.target).service_slot);
   }
   if (outbound.gateway == nullptr) return {};
@@ -76,6 +87,14 @@ Pipeline::Opened Pipeline::OpenOutbound(const PacketContext& context, const net:
   Register(context, session, gateway, outside, key.protocol);
   sessions_.Complete(session);
   return {sessions_.Find(key), Verdict::kForwarded};
+}
+
+Verdict Pipeline::TurnRound(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i) {
+  const Steering& steering = *context.snapshot.steering;
+  if (steering.worker_count() == 1) return Verdict::kNoSession;
+  const net::FlowKey rewrite = sessions_.Describe(flow).rewrite;
+  burst.HandOff(i, steering.OwnerOf(HomeBucketOf(context.snapshot, rewrite)), Steered::kTurned);
+  return Verdict::kConsumed;
 }
 
 }  // namespace steelyard::core

@@ -61,7 +61,7 @@ void Pipeline::Steer(const Snapshot& snapshot, Burst& burst) {
 // A packet goes no further than that: its session ended, where it was not met there.
 net::Verdict Pipeline::FollowRedirect(const PacketContext& context, FlowRef flow, Burst& burst,
                                       uint32_t i) {
-  if (burst.steered[i] == Steered::kHome) return net::Verdict::kNoSession;
+  if (IsHome(burst.steered[i])) return net::Verdict::kNoSession;
   FlowState& state = sessions_.state(flow);
   state.last_seen_ms = context.now_ms;
   burst.HandOff(i, RedirectTarget(state), Steered::kHome);
@@ -71,7 +71,7 @@ net::Verdict Pipeline::FollowRedirect(const PacketContext& context, FlowRef flow
 bool Pipeline::HandHome(const PacketContext& context, uint32_t home_bucket, Burst& burst,
                         uint32_t i) const {
   const uint32_t owner = context.snapshot.steering->OwnerOf(home_bucket);
-  if (owner == worker_index_ || burst.steered[i] == Steered::kHome) return false;
+  if (owner == worker_index_ || IsHome(burst.steered[i])) return false;
   burst.HandOff(i, owner, Steered::kHome);
   return true;
 }

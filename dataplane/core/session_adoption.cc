@@ -258,7 +258,10 @@ void LeaveRedirects(std::span<SessionTable* const> tables, const Steering& steer
   for (uint32_t home = 0; home < tables.size(); ++home)
     VisitAll(*tables[home], [&](SessionId session) {
       if (tables[home]->record(session).kind != SessionKind::kTwoWay) return;
-      const FlowKey key = tables[home]->Describe(RefOf(session, Direction::kReverse)).key;
+      const FlowRef reverse = RefOf(session, Direction::kReverse);
+      // A gateway's replies are led by configuration anyway (core/home.h).
+      if (ForwardingModes()[tables[home]->state(reverse).forwarding_mode]->is_gateway()) return;
+      const FlowKey key = tables[home]->Describe(reverse).key;
       const uint32_t owner = steering.OwnerOf(steering.BucketOf(key));
       if (owner != home) LeaveRedirect(*tables[owner], key, home, now_ms);
     });

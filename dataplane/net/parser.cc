@@ -299,7 +299,7 @@ OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
   return OptionsVerdict::kFine;
 }
 
-void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
+void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
   const size_t available = packet.length - kL3Offset;
   if (available < sizeof(Ipv4Header)) return Malformed(parsed, Verdict::kMalformedIpv4);
   const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
@@ -317,7 +317,7 @@ void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
   parsed.family = Family::kIpv4;
   parsed.l4_offset = static_cast<uint16_t>(kL3Offset + header_bytes);
   parsed.l3_end = static_cast<uint16_t>(kL3Offset + total_bytes);
-  if (IsMartian(ip.source, ip.destination)) return;
+  if (origin == PacketOrigin::kWire && IsMartian(ip.source, ip.destination)) return;
   parsed.v4 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(ip.protocol)};
   if (ip.is_fragment()) {
     if (IsFlowProtocol(parsed.family, parsed.v4.protocol))
@@ -329,7 +329,7 @@ void ParseIpv4(const Packet& packet, ParsedPacket& parsed) {
   if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed, parsed.v4);
 }
 
-void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
+void ParseIpv6(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
   const size_t available = packet.length - kL3Offset;
   if (available < sizeof(Ipv6Header)) return Malformed(parsed, Verdict::kMalformedIpv6);
   const auto& ip = HeaderAt<Ipv6Header>(packet, kL3Offset);
@@ -343,7 +343,8 @@ void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
   parsed.family = Family::kIpv6;
   parsed.l4_offset = static_cast<uint16_t>(offset);
   parsed.l3_end = static_cast<uint16_t>(end);
-  if (chain_end == ChainEnd::kPunt || IsMartian(ip.source, ip.destination)) return;
+  if (chain_end == ChainEnd::kPunt) return;
+  if (origin == PacketOrigin::kWire && IsMartian(ip.source, ip.destination)) return;
   parsed.v6 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(next_header)};
   if (chain_end == ChainEnd::kFragment) {
     if (IsFlowProtocol(parsed.family, parsed.v6.protocol))
@@ -357,7 +358,7 @@ void ParseIpv6(const Packet& packet, ParsedPacket& parsed) {
 
 }  // namespace
 
-ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac) {
+ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac, PacketOrigin origin) {
   ParsedPacket parsed;
   if (packet.length < sizeof(EthernetHeader)) {
     Malformed(parsed, Verdict::kMalformedEthernet);
@@ -367,9 +368,9 @@ ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac) {
   // Offsets are 16 bits; no port of ours has frames near that.
   if (ethernet.destination != port_mac || packet.length > UINT16_MAX) return parsed;
   if (ethernet.ether_type == kEtherTypeIpv4)
-    ParseIpv4(packet, parsed);
+    ParseIpv4(packet, origin, parsed);
   else if (ethernet.ether_type == kEtherTypeIpv6)
-    ParseIpv6(packet, parsed);
+    ParseIpv6(packet, origin, parsed);
   return parsed;
 }
 

@@ -61,8 +61,12 @@ struct ParsedPacket {
 
 inline constexpr uint16_t kL3Offset = sizeof(EthernetHeader);
 
+// Packets from an address to itself and the like come from no wire, but may from us.
+enum class PacketOrigin : uint8_t { kWire, kOurselves };
+
 // `port_mac`: frames sent to another address are the kernel's business.
-ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac);
+ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac,
+                         PacketOrigin origin = PacketOrigin::kWire);
 
 constexpr bool IsIcmp(L4Protocol protocol) {
   return protocol == L4Protocol::kIcmp || protocol == L4Protocol::kIcmpv6;

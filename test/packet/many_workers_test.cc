@@ -187,6 +187,32 @@ TEST_P(ManyWorkers, OneMappingServesAllReceivers) {
   }
 }
 
+TEST_P(ManyWorkers, InsideHostsMeetWhereverTheirMappingsAre) {
+  box.AddGateway().service.endpoint_independent_udp = true;
+  box.Compile();
+  std::vector<Endpoint> inside, outside;
+  for (uint8_t n = 0; n < 20; ++n) {
+    inside.push_back({family.backend(n).address, net::Be16(static_cast<uint16_t>(6000 + n))});
+    outside.push_back(
+        box.FromBackend(Datagram{.source = inside[n], .destination = Remote(n), .payload = {1}})
+            .seen.source);
+  }
+  for (uint8_t n = 1; n < 20; ++n) {
+    const auto send = [&](uint8_t from, uint8_t to) {
+      const auto out = box.FromBackend(
+          Datagram{.source = inside[from], .destination = outside[to], .payload = Pattern(20)});
+      ASSERT_EQ(out.verdict, Verdict::kForwarded);
+      EXPECT_EQ(out.out_port, kBackendPort);
+      EXPECT_EQ(out.seen.source, outside[from]);
+      EXPECT_EQ(out.seen.destination, inside[to]);
+    };
+    for (int time = 0; time < 2; ++time) {
+      send(n, 0);
+      send(0, n);
+    }
+  }
+}
+
 TEST_P(ManyWorkers, AClientThatIsRememberedGoesToOneBackend) {
   box.AddUsualServices(5);
   for (core::Service& service : box.services) {

@@ -195,7 +195,7 @@ Verdict Reassembler::Add(const Packet& packet, const ParsedPacket& parsed, Steer
   Index index = Find(fragment.key, bucket);
   if (index == kNone) index = Begin(fragment.key, bucket, now_ns);
   if (index == kNone) return Verdict::kFragmentLimit;
-  datagrams_[index].is_home |= steered == Steered::kHome;
+  datagrams_[index].steered = std::max(datagrams_[index].steered, steered);
   return Place(index, fragment);
 }
 
@@ -337,7 +337,8 @@ void Reassembler::TakeComplete(Burst& burst) {
     Append(taken_, index);
     burst.packet[burst.count] = PacketOf(index);
     burst.buffer[burst.count] = nullptr;
-    burst.steered[burst.count] = datagrams_[index].is_home ? Steered::kHome : Steered::kNot;
+    const Steered steered = datagrams_[index].steered;
+    burst.steered[burst.count] = IsHome(steered) ? steered : Steered::kNot;
     burst.largest_fragment[burst.count] = datagrams_[index].largest_fragment;
     ++burst.count;
   }

@@ -106,7 +106,7 @@ class Reassembler {
     uint16_t largest_fragment;  // bytes of IP packet
     uint8_t ecn_seen;           // a bit a codepoint
     bool is_spoilt;
-    bool is_home;  // Steered::kHome
+    Steered steered;  // as far as any fragment
     // Neighbours of the same bucket, and in the list that it is in (by age, complete, or free).
     Index next_of_bucket;
     Index previous, next;
