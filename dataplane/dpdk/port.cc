@@ -188,7 +188,7 @@ uint32_t EthernetPort::BufferDemand() const {
 uint32_t EthernetPort::SteeringBuckets() const {
   rte_eth_dev_info device;
   if (rte_eth_dev_info_get(device_id_, &device) != 0) return 0;
-  if (!WhyNotSteered(device, spec_.is_pci, worker_count_).empty()) return 0;
+  if (!WhyNotSteered(device, spec_.is_pci, queue_count_, worker_count_).empty()) return 0;
   return SteeringBucketsOf(device.reta_size);
 }
 
@@ -247,7 +247,7 @@ Status EthernetPort::Configure(uint32_t bucket_count) {
                  ", one a worker: ethtool -L " + spec_.kernel_interface + " combined " + count +
                  " (or rx " + count + ")"};
   }
-  std::string reason = WhyNotSteered(device, spec_.is_pci, worker_count_);
+  std::string reason = WhyNotSteered(device, spec_.is_pci, queue_count_, worker_count_);
   if (reason.empty()) {
     scaling_.emplace(device, queue_count_, bucket_count);
     info_.steers_in_hardware = true;

@@ -71,13 +71,14 @@ uint32_t SteeringBucketsOf(uint32_t table_entries) {
   return table_entries % kMaxBuckets == 0 ? kMaxBuckets : kMinBuckets;
 }
 
-std::string WhyNotSteered(const rte_eth_dev_info& device, bool is_pci, uint32_t worker_count) {
+std::string WhyNotSteered(const rte_eth_dev_info& device, bool is_pci, uint32_t queue_count,
+                          uint32_t worker_count) {
   const std::string driver = device.driver_name;
   if (worker_count == 1) return "one worker";
   if (device.flow_type_rss_offloads == 0 || device.reta_size == 0) return driver + " has no RSS";
   if (!is_pci) return driver + " is a virtual device, whose RSS need not hash";
-  if (device.max_rx_queues < worker_count) {
-    return "fewer queues (" + std::to_string(device.max_rx_queues) + ") than workers (" +
+  if (queue_count < worker_count) {
+    return "fewer queues (" + std::to_string(queue_count) + ") than workers (" +
            std::to_string(worker_count) + ")";
   }
   if (const char* flows = FlowsNotHashed(device.flow_type_rss_offloads); flows != nullptr)

@@ -26,9 +26,11 @@ namespace steelyard::dpdk {
 // worker. 0: the table cannot tell the buckets apart.
 uint32_t SteeringBucketsOf(uint32_t table_entries);
 
-// Why the device cannot lead packets to `worker_count` workers, or an empty string if it can as far
-// as it tells. A clause that stands after "steers in software: ".
-std::string WhyNotSteered(const rte_eth_dev_info& device, bool is_pci, uint32_t worker_count);
+// Why the device cannot lead packets to `worker_count` workers by the `queue_count` of its queues
+// that are used, or an empty string if it can as far as it tells. A clause that stands after
+// "steers in software: ".
+std::string WhyNotSteered(const rte_eth_dev_info& device, bool is_pci, uint32_t queue_count,
+                          uint32_t worker_count);
 
 class ReceiveSideScaling {
  public:

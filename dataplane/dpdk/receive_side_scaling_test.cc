@@ -20,7 +20,6 @@ constexpr uint64_t kFlows = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_I
 rte_eth_dev_info Nic() {
   rte_eth_dev_info nic{};
   nic.driver_name = "net_nic";
-  nic.max_rx_queues = 16;
   nic.reta_size = 128;
   nic.hash_key_size = 40;
   nic.flow_type_rss_offloads = kFlows | RTE_ETH_RSS_IPV4;
@@ -28,30 +27,37 @@ rte_eth_dev_info Nic() {
 }
 
 TEST(WhyNotSteered, ANicWithAllItTakesIsTrusted) {
-  EXPECT_EQ(WhyNotSteered(Nic(), true, 4), "");
+  EXPECT_EQ(WhyNotSteered(Nic(), true, 4, 4), "");
   rte_eth_dev_info wide = Nic();
   wide.hash_key_size = 52;
   wide.reta_size = 512;
-  EXPECT_EQ(WhyNotSteered(wide, true, 16), "");
+  EXPECT_EQ(WhyNotSteered(wide, true, 16, 16), "");
   rte_eth_dev_info silent = Nic();
   silent.hash_key_size = 0;
-  EXPECT_EQ(WhyNotSteered(silent, true, 4), "");
+  EXPECT_EQ(WhyNotSteered(silent, true, 4, 4), "");
 }
 
 TEST(WhyNotSteered, NamesWhatIsMissing) {
   const rte_eth_dev_info nic = Nic();
-  EXPECT_EQ(WhyNotSteered(nic, true, 1), "one worker");
-  EXPECT_EQ(WhyNotSteered(nic, false, 4), "net_nic is a virtual device, whose RSS need not hash");
-  EXPECT_EQ(WhyNotSteered(nic, true, 17), "fewer queues (16) than workers (17)");
+  EXPECT_EQ(WhyNotSteered(nic, true, 1, 1), "one worker");
+  EXPECT_EQ(WhyNotSteered(nic, false, 4, 4),
+            "net_nic is a virtual device, whose RSS need not hash");
+  EXPECT_EQ(WhyNotSteered(nic, true, 16, 17), "fewer queues (16) than workers (17)");
   rte_eth_dev_info poor = nic;
   poor.flow_type_rss_offloads = 0;
-  EXPECT_EQ(WhyNotSteered(poor, true, 4), "net_nic has no RSS");
+  EXPECT_EQ(WhyNotSteered(poor, true, 4, 4), "net_nic has no RSS");
   poor = nic;
   poor.reta_size = 32;
-  EXPECT_EQ(WhyNotSteered(poor, true, 4), "its table has 32 entries");
+  EXPECT_EQ(WhyNotSteered(poor, true, 4, 4), "its table has 32 entries");
   poor = nic;
   poor.hash_key_size = 16;
-  EXPECT_EQ(WhyNotSteered(poor, true, 4), "its key has 16 bytes");
+  EXPECT_EQ(WhyNotSteered(poor, true, 4, 4), "its key has 16 bytes");
+}
+
+// Regression: a device with receive queues for all workers and fewer to transmit was said to steer,
+// though the flows of workers without a pair came to others.
+TEST(WhyNotSteered, QueuesThatAreNotUsedDoNotCount) {
+  EXPECT_EQ(WhyNotSteered(Nic(), true, 2, 4), "fewer queues (2) than workers (4)");
 }
 
 TEST(WhyNotSteered, EachKindOfFlowCounts) {
@@ -61,7 +67,7 @@ TEST(WhyNotSteered, EachKindOfFlowCounts) {
                                     std::pair{RTE_ETH_RSS_NONFRAG_IPV6_UDP, "UDP over IPv6"}}) {
     rte_eth_dev_info poor = Nic();
     poor.flow_type_rss_offloads &= ~flag;
-    EXPECT_EQ(WhyNotSteered(poor, true, 4), std::string("net_nic does not hash ") + flows);
+    EXPECT_EQ(WhyNotSteered(poor, true, 4, 4), std::string("net_nic does not hash ") + flows);
   }
 }
 

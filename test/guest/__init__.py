@@ -10,7 +10,7 @@ our programs; its ports are virtio-net, whose taps are on the bridges of the top
 GuestTopology is a Topology and its box a Box: scenarios cannot tell. It takes some 30,000 packets a
 second; beyond that qemu 7.2's virtio-net stalls.
 
-tunnel_end.py is a guest of another kind: a backend, for what only a kernel with its modules can judge.
+tunnel_end.py is a guest of another kind: a backend, for what only a kernel with modules can judge.
 
 To add a program to the guest: guest_programs() in box.py; a kernel module: MODULES in initramfs.py.
 """

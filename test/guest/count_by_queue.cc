@@ -135,7 +135,8 @@ int Run(const std::string& pci_address, uint16_t queues, uint32_t packets) {
   Check(rte_eth_dev_get_port_by_name(pci_address.c_str(), &device.id), "find the device");
   rte_eth_dev_info info;
   Check(rte_eth_dev_info_get(device.id, &info), "read its capabilities");
-  if (const std::string reason = WhyNotSteered(info, true, queues); !reason.empty()) Fail(reason);
+  if (const std::string reason = WhyNotSteered(info, true, queues, queues); !reason.empty())
+    Fail(reason);
   ReceiveSideScaling scaling(info, queues, kBuckets);
   device.Configure(scaling, *pool);
   for (int round = 1; round <= 2; ++round) {

@@ -144,25 +144,32 @@ def test_ports_steer_in_hardware(topology):
 
 
 @SEVERAL_WORKERS
-@modes.each_of(*modes.FULL_NAT)
-def test_full_nat_needs_no_handoff(topology, mode, no_handoff):
-    del no_handoff
-    mode.apply(topology)
-    traffic.wait_for_answers(topology, mode.vip)
-    count = traffic.wrk(topology, mode.vip, REQUESTS, connections=4, close=True)
-    traffic.assert_no_failed_request(count, REQUESTS)
-
-
-@SEVERAL_WORKERS
 @EACH_FAMILY
-def test_full_nat_of_udp_needs_no_handoff(topology, family, no_handoff):
+def test_full_nat_needs_no_handoff(topology, family, no_handoff):
+    """TCP and UDP."""
     del no_handoff
     mode = modes.Mode("full_nat", family, family)
-    topology.box.apply(services.state(mode.service("dns", topology.backends, port=DNS_PORT,
-                                                   protocol="udp")))
+    topology.box.apply(services.state(
+        mode.service("web", topology.backends),
+        mode.service("dns", topology.backends, port=DNS_PORT, protocol="udp")))
+    ask_for_pages(topology, mode.vip)
     with dns_servers(topology.backends, DNS_PORT):
         names = {traffic.dns_answer(topology, mode.vip) for _ in range(QUESTIONS)}
     assert names == {backend.name for backend in topology.backends}
+
+
+@pytest.mark.boxes("guest_of_two")
+@modes.each_of(*modes.NAT64_NAT46)
+def test_other_family_needs_no_handoff(topology, mode, no_handoff):
+    del no_handoff
+    mode.apply(topology)
+    ask_for_pages(topology, mode.vip)
+
+
+def ask_for_pages(topology, vip):
+    traffic.wait_for_answers(topology, vip)
+    count = traffic.wrk(topology, vip, REQUESTS, connections=4, close=True)
+    traffic.assert_no_failed_request(count, REQUESTS)
 
 
 @SEVERAL_WORKERS
