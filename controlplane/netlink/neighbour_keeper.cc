@@ -40,7 +40,13 @@ void NeighbourKeeper::SetWanted(const std::set<NeighbourKey>& wanted) {
 
 void NeighbourKeeper::Report(const NeighbourKey& missing) {
   if (wanted_.contains(missing) || reported_.size() >= kMaxReportedNeighbours) return;
-  if (reported_.try_emplace(missing, std::chrono::steady_clock::now()).second) Ask(missing);
+  const TimePoint now = std::chrono::steady_clock::now();
+  const auto [entry, is_new] = reported_.try_emplace(missing, now);
+  // Not there although it was asked for: the kernel has forgotten it, with the twin's carrier say.
+  const bool is_lost = !is_new && Find(missing) == nullptr && now - entry->second >= kAskInterval;
+  if (!is_new && !is_lost) return;
+  entry->second = now;
+  Ask(missing);
 }
 
 void NeighbourKeeper::Tick() {

@@ -54,6 +54,18 @@ TEST_F(NeighbourKeeperTest, AsksAgainUntilAWantedNeighbourComes) {
   EXPECT_TRUE(RunUntil([&] { return IsUsable("192.0.2.3"); }));
 }
 
+// A reported neighbour that was kept fresh a moment ago counted as asked for.
+TEST_F(NeighbourKeeperTest, AsksAgainSoonForAReportedNeighbourThatTheKernelForgot) {
+  const auto reported_is_usable = [&] {
+    keeper_->Report(Key("192.0.2.2"));
+    return IsUsable("192.0.2.2");
+  };
+  ASSERT_TRUE(RunUntil(reported_is_usable, 10s));
+  Ip("neigh flush dev steel0");
+  ASSERT_TRUE(RunUntil([&] { return !IsUsable("192.0.2.2"); }));
+  EXPECT_TRUE(RunUntil(reported_is_usable, 2500ms));
+}
+
 TEST_F(NeighbourKeeperTest, AsksAgainWhenSomebodyForgetsAWantedNeighbour) {
   keeper_->SetWanted({Key("192.0.2.2")});
   ASSERT_TRUE(RunUntil([&] { return IsUsable("192.0.2.2"); }));

@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 namespace steelyard::dpdk {
@@ -50,8 +51,12 @@ Error Failed(const std::string& name, const std::string& what) {
   return {"kernel interface " + name + ": cannot " + what + ": " + std::strerror(errno)};
 }
 
+// Set anew, even the same address makes the kernel forget all neighbours.
 Status SetMac(int socket, const std::string& name, const net::MacAddress& mac) {
   ifreq request = RequestFor(name);
+  if (ioctl(socket, SIOCGIFHWADDR, &request) == 0 &&
+      std::memcmp(request.ifr_hwaddr.sa_data, mac.bytes.data(), mac.bytes.size()) == 0)
+    return Ok{};
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   std::memcpy(request.ifr_hwaddr.sa_data, mac.bytes.data(), mac.bytes.size());
   if (ioctl(socket, SIOCSIFHWADDR, &request) < 0)
@@ -66,6 +71,17 @@ bool HasCarrier(int socket, const std::string& name) {
   ifreq request = RequestFor(name);
   request.ifr_data = reinterpret_cast<char*>(&carrier);
   return ioctl(socket, SIOCETHTOOL, &request) == 0 && carrier.data != 0;
+}
+
+// The neighbours are known to the next process at once, although the tap loses its carrier with
+// this one. Kernels before 5.16 have no such setting: there they are asked for again.
+void KeepNeighboursWithoutCarrier(const std::string& name) {
+  for (const char* setting : {"/proc/sys/net/ipv4/conf/%/arp_evict_nocarrier",
+                              "/proc/sys/net/ipv6/conf/%/ndisc_evict_nocarrier"}) {
+    std::string path = setting;
+    path.replace(path.find('%'), 1, name);
+    std::ofstream(path) << '0';
+  }
 }
 
 // Before it is attached: once the interface has its carrier, the kernel derives its IPv6 link-local
@@ -127,6 +143,7 @@ Status KernelTwin::Configure(const net::MacAddress& mac, uint32_t mtu) {
   if (ioctl(socket.get(), SIOCGIFFLAGS, &request) < 0) return Failed(name_, "read its flags");
   request.ifr_flags = static_cast<int16_t>(request.ifr_flags | IFF_UP);
   if (ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return Failed(name_, "bring it up");
+  KeepNeighboursWithoutCarrier(name_);
   return Ok{};
 }
 
