@@ -60,15 +60,16 @@ def dns_answer(topology, address, port=53):
     return "".join(answers).strip('"')
 
 
-def wrk(topology, address, requests, connections=16, close=False, host=None):
+def wrk(topology, address, requests, connections=16, close=False, host=None,
+        limit_s=WRK_LIMIT_S, timeout_s=5):
     """From the client, or another host: exactly counted requests; wrk's count of responses and errors as a dictionary."""
     script = pathlib.Path(__file__).with_name("count_requests.lua")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{WRK_LIMIT_S}s", "--timeout", "5s",
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{limit_s}s", "--timeout", f"{timeout_s}s",
                "-s", str(script)]
     if close:
         command += ["-H", "Connection: close"]
     command += [url(address), "--", str(requests)]
-    output = (host or topology.client).run(command, timeout_s=WRK_LIMIT_S + 10).stdout
+    output = (host or topology.client).run(command, timeout_s=limit_s + 10).stdout
     return json.loads(next(line for line in output.splitlines() if line.startswith("{")))
 
 
