@@ -132,8 +132,7 @@ SessionStore::Report Adopt(SessionStore& sessions, const Workers& workers,
 control::Inheritance InheritanceOf(SessionStore& sessions, const SessionStore::Report& report) {
   using Kind = SlotJournal::Kind;
   SlotJournal& journal = sessions.journal();
-  control::Inheritance inheritance{.has_sessions = report.sessions.sessions != 0,
-                                   .adopted_sessions = report.sessions.sessions,
+  control::Inheritance inheritance{.adopted_sessions = report.sessions.sessions,
                                    .dropped_sessions = report.sessions.dropped(),
                                    .services = journal.assignments(Kind::kService),
                                    .backends = journal.assignments(Kind::kBackend),

@@ -404,6 +404,9 @@ TEST_F(CliTest, Stats) {
   status.set_generation(5);
   status.set_workers(2);
   status.set_session_capacity(1000);
+  status.set_adopted_sessions(77);
+  status.set_dropped_sessions(2);
+  status.set_restart_gap_ns(500'000'000);
   v1::Port& port = *status.add_ports();
   port.set_name("net_af_xdp0");
   port.set_kernel_interface("steel0");
@@ -431,6 +434,9 @@ TEST_F(CliTest, Stats) {
     }
   }
   EXPECT_EQ(Do({"stats"}), kOk) << err_;
+  EXPECT_NE(out_.find("adopted 77 sessions at its start (2 dropped), after 500 ms without polling"),
+            std::string::npos)
+      << out_;
   EXPECT_NE(out_.find("generation 5, 2 workers, room for 1000 sessions"), std::string::npos)
       << out_;
   EXPECT_NE(out_.find("up    software (net_af_xdp has no RSS)\n"), std::string::npos) << out_;

@@ -21,7 +21,13 @@ void PrintDataplane(const v1::GetStatusResponse& status, std::ostream& out) {
   out << "dataplane " << status.version() << ", up "
       << FormatAge(status.started_unix_ns() / 1'000'000) << ", generation " << status.generation()
       << ", " << status.workers() << (status.workers() == 1 ? " worker" : " workers")
-      << ", room for " << status.session_capacity() << " sessions\n\n";
+      << ", room for " << status.session_capacity() << " sessions\n";
+  if (status.adopted_sessions() + status.dropped_sessions() != 0) {
+    out << "adopted " << status.adopted_sessions() << " sessions at its start ("
+        << status.dropped_sessions() << " dropped), after " << status.restart_gap_ns() / 1'000'000
+        << " ms without polling\n";
+  }
+  out << '\n';
 }
 
 std::string Steering(const v1::Port& port) {

@@ -214,6 +214,27 @@ constexpr Metric kMetrics[] = {
      [](const MetricsData& data, Series& series) {
        if (data.status) series.Add(static_cast<double>(data.status->started_unix_ns()) / 1e9);
      }},
+    {"steelyard_dataplane_adopted_sessions",
+     kGauge,
+     {},
+     "Sessions that the dataplane took over from an earlier one when it started.",
+     [](const MetricsData& data, Series& series) {
+       if (data.status) series.Add(static_cast<double>(data.status->adopted_sessions()));
+     }},
+    {"steelyard_dataplane_dropped_sessions",
+     kGauge,
+     {},
+     "Sessions of an earlier dataplane that it found when it started, and did not take over.",
+     [](const MetricsData& data, Series& series) {
+       if (data.status) series.Add(static_cast<double>(data.status->dropped_sessions()));
+     }},
+    {"steelyard_dataplane_restart_gap_seconds",
+     kGauge,
+     {},
+     "How long nobody looked for packets before the dataplane started; 0 where that is not known.",
+     [](const MetricsData& data, Series& series) {
+       if (data.status) series.Add(static_cast<double>(data.status->restart_gap_ns()) / 1e9);
+     }},
 
     {"steelyard_service_sessions_active",
      kGauge,

@@ -110,6 +110,9 @@ std::shared_ptr<MetricsData> FullData() {
   status.set_version("1.2.4");
   status.set_generation(6);
   status.set_started_unix_ns(1'700'000'000'250'000'000);
+  status.set_adopted_sessions(77);
+  status.set_dropped_sessions(2);
+  status.set_restart_gap_ns(500'000'000);
   v1::Port& port = *status.add_ports();
   port.set_name("net_af_xdp0");
   port.set_mtu(1500);
@@ -209,6 +212,9 @@ TEST_F(MetricsTest, ShowsWhatTheDataplaneCounted) {
       {R"(steelyard_dataplane_up)", "1"},
       {R"(steelyard_dataplane_generation)", "6"},
       {R"(steelyard_dataplane_start_time_seconds)", "1700000000.25"},
+      {R"(steelyard_dataplane_adopted_sessions)", "77"},
+      {R"(steelyard_dataplane_dropped_sessions)", "2"},
+      {R"(steelyard_dataplane_restart_gap_seconds)", "0.5"},
       {R"(steelyard_build_info{program="steelyard-dataplane",version="1.2.4"})", "1"},
   };
   for (const auto& [series, value] : expected) {

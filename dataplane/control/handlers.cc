@@ -110,7 +110,10 @@ Handlers::Handlers(worker::Dataplane& dataplane, const Inheritance& inheritance)
                      inheritance),
       sharing_(StatesOf<core::WorkerState>(dataplane)),
       instance_(std::random_device{}() | uint64_t{std::random_device{}()} << 32),
-      started_unix_ns_(UnixNow()) {}
+      started_unix_ns_(UnixNow()),
+      adopted_sessions_(inheritance.adopted_sessions),
+      dropped_sessions_(inheritance.dropped_sessions),
+      restart_gap_ns_(inheritance.unpolled_ns) {}
 
 bool Handlers::StopAwaitingServices() {
   if (!configuration_.awaits_services()) return false;
@@ -152,6 +155,9 @@ void Handlers::GetStatus(const Request&, Response& response) {
   for (const worker::Worker& worker : dataplane_.workers)
     capacity += worker.sessions->capacity().total();
   status.set_session_capacity(capacity);
+  status.set_adopted_sessions(adopted_sessions_);
+  status.set_dropped_sessions(dropped_sessions_);
+  status.set_restart_gap_ns(restart_gap_ns_);
   for (const worker::Port* port : dataplane_.ports) {
     v1::Port& out = *status.add_ports();
     const worker::PortInfo& info = port->info();

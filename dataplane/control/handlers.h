@@ -60,6 +60,9 @@ class Handlers {
   SessionSharing sharing_;
   uint64_t instance_;
   uint64_t started_unix_ns_;
+  uint64_t adopted_sessions_;
+  uint64_t dropped_sessions_;
+  uint64_t restart_gap_ns_;
 };
 
 }  // namespace steelyard::control

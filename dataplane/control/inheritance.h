@@ -12,8 +12,6 @@
 namespace steelyard::control {
 
 struct Inheritance {
-  // Sessions were adopted: their services are awaited (core::Snapshot::awaits_configuration).
-  bool has_sessions = false;
   uint64_t adopted_sessions = 0;
   uint64_t dropped_sessions = 0;  // found, and not adopted
   uint64_t unpolled_ns = 0;       // nobody looked for packets for so long; 0: not known

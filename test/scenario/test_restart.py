@@ -74,7 +74,7 @@ def adoption_told_in(log):
 
 ECHO_PORTS = range(7001, 7006)
 KILLS = 20
-LOAD_S = KILLS * 4
+LOAD_S = KILLS * 6
 # What retransmissions of growing distance add to the time that nobody forwards.
 LONGEST_STALL_S = 3
 # A restart of three seconds, on a busy machine, is over at the retransmission after 6.2 s.
