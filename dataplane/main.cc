@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -27,6 +28,7 @@
 #include "dpdk/eal.h"
 #include "dpdk/port_set.h"
 #include "instance_lock.h"
+#include "numa_node.h"
 #include "options.h"
 #include "session_store.h"
 #include "worker/dataplane.h"
@@ -94,6 +96,7 @@ using Workers = std::vector<std::unique_ptr<WorkerUnit>>;
 Result<Workers> CreateWorkers(const DataplaneOptions& options, const SessionStore& sessions) {
   Workers workers;
   for (const uint32_t core : options.worker_cores) {
+    const PreferNumaNode near_its_core(NumaNodeOf(core));
     Result<std::unique_ptr<WorkerUnit>> worker =
         WorkerUnit::Create({.index = static_cast<uint32_t>(workers.size()),
                             .core = core,
@@ -109,13 +112,16 @@ Result<Workers> CreateWorkers(const DataplaneOptions& options, const SessionStor
 
 Result<SessionStore> OpenSessions(const DataplaneOptions& options) {
   const bool is_named = !options.session_directory.empty();
+  std::vector<std::optional<uint32_t>> numa_nodes;
+  for (const uint32_t core : options.worker_cores) numa_nodes.push_back(NumaNodeOf(core));
   return SessionStore::Open(
       {.directory = is_named
                         ? options.session_directory
                         : DefaultSessionDirectory(options.control_socket, options.use_huge_pages),
        .capacity = {.narrow = options.session_capacity, .wide = options.session_capacity_ipv6},
        .worker_count = static_cast<uint32_t>(options.worker_cores.size()),
-       .discard = options.discard_sessions});
+       .discard = options.discard_sessions,
+       .numa_nodes = std::move(numa_nodes)});
 }
 
 SessionStore::Report Adopt(SessionStore& sessions, const Workers& workers,

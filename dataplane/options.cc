@@ -8,6 +8,8 @@
 #include <charconv>
 #include <sstream>
 
+#include "numa_node.h"
+
 namespace steelyard {
 namespace {
 
@@ -59,7 +61,8 @@ po::options_description Describe(RawOptions& raw) {
       "CPU for everything but packets [the first usable one]");
   add("worker-cores", po::value(&raw.worker_cores)->value_name("LIST"),
       "CPUs that do nothing but packets, such as 2-5, a worker each; one that is named twice is "
-      "shared by two workers, for trying things out [the usable one after the main core]");
+      "shared by two workers, for trying things out [the first usable one beside the main core, on "
+      "the NUMA node of the first port if that is known]");
   add("memory", po::value(&raw.memory)->value_name("KIND")->default_value("hugepages"),
       "hugepages, or none: plain memory, for trying things out");
   add("memory-mib", po::value(&raw.memory_mib)->value_name("MIB")->default_value(256),
@@ -137,12 +140,23 @@ Status FillMainCore(const RawOptions& raw, const std::vector<uint32_t>& usable_c
 // Of the buckets of the smallest redirection table (core/steering.h) each has one at least.
 constexpr size_t kMostWorkers = 64;
 
+// Where the first port is, if it is anywhere: what a device writes is near there.
+uint32_t DefaultWorkerCore(const DataplaneOptions& options,
+                           const std::vector<uint32_t>& usable_cpus) {
+  const dpdk::PortSpec& port = options.ports.front();
+  const auto node = port.is_pci ? NumaNodeOfPciDevice(port.device) : std::nullopt;
+  const auto is_free = [&](uint32_t cpu) { return cpu != options.main_core; };
+  const auto is_near = [&](uint32_t cpu) { return is_free(cpu) && NumaNodeOf(cpu) == node; };
+  auto chosen = std::find_if(usable_cpus.begin(), usable_cpus.end(), is_near);
+  if (!node || chosen == usable_cpus.end())
+    chosen = std::find_if(usable_cpus.begin(), usable_cpus.end(), is_free);
+  return chosen == usable_cpus.end() ? options.main_core : *chosen;
+}
+
 Status FillWorkerCores(const RawOptions& raw, const std::vector<uint32_t>& usable_cpus,
                        DataplaneOptions& options) {
   if (raw.worker_cores.empty()) {
-    const auto other = std::find_if(usable_cpus.begin(), usable_cpus.end(),
-                                    [&](uint32_t cpu) { return cpu != options.main_core; });
-    options.worker_cores = {other == usable_cpus.end() ? options.main_core : *other};
+    options.worker_cores = {DefaultWorkerCore(options, usable_cpus)};
     return Ok{};
   }
   const Result<std::vector<uint32_t>> cores = ParseCpuList(raw.worker_cores);

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/session_layout.h"
+#include "numa_node.h"
 
 namespace steelyard {
 
@@ -135,6 +136,8 @@ Status SessionStore::OpenSegments(const Options& options) {
     identity.worker_index = worker;
     const bool is_new = !own[worker];
     if (is_new) {
+      const PreferNumaNode near_its_core(
+          worker < options.numa_nodes.size() ? options.numa_nodes[worker] : std::nullopt);
       Result<SessionSegment> segment = SessionSegment::Create(options.directory, identity);
       if (!segment)
         return Error{segment.error().message +

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ class SessionStore {
     core::SessionCapacity capacity;  // of each worker
     uint32_t worker_count = 1;
     bool discard = false;  // begin with no sessions
+    // Of the workers' cores, whose segments are made near them; missing: anywhere.
+    std::vector<std::optional<uint32_t>> numa_nodes;
   };
   static net::Result<SessionStore> Open(const Options& options);
 
