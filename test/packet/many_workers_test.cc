@@ -236,6 +236,26 @@ TEST_P(ManyWorkers, AClientThatIsRememberedGoesToOneBackend) {
   }
 }
 
+// Each worker has its part of the rate, and the hash spreads new flows: twice the rate offered, it
+// is used to the full and kept.
+TEST_P(ManyWorkers, TheRateOfNewSessionsIsThatOfAllTogether) {
+  constexpr uint64_t kPerSecond = 1000;
+  constexpr uint64_t kSeconds = 3;
+  box.mode = &core::Direct();
+  box.AddUsualServices();
+  for (core::Service& service : box.services)
+    service.new_session_interval_ns = 1'000'000'000ull * box.worker_count() / kPerSecond;
+  box.Compile();
+  for (uint16_t n = 0; n < 2 * kPerSecond * kSeconds; ++n) {
+    if (n % 2 == 0) box.Pass(1);
+    const Endpoint client{family.client.address, net::Be16(static_cast<uint16_t>(10'000 + n))};
+    box.FromClient(Datagram{.source = client, .destination = family.vip, .payload = {1}});
+  }
+  constexpr uint64_t kAtOnce = kPerSecond / 10;
+  EXPECT_LE(SessionCount(), kPerSecond * kSeconds + kAtOnce);
+  EXPECT_GE(SessionCount(), kPerSecond * kSeconds * 97 / 100);
+}
+
 TEST_P(ManyWorkers, SessionsStayWhenAServiceBeginsToRememberAndStops) {
   box.AddUsualServices(3);
   const auto talk = [&](Connection& connection) {
