@@ -273,7 +273,7 @@ class SteelyardBench(Bench):
         super()._make()
         for index, side in enumerate((OUTSIDE, INSIDE)):
             network.make_port(self.box, f"port{index}")
-            network.make_twin(self.box, index, plan.BOX_ADDRESSES[side])
+            network.make_twin(self.box, index, plan.BOX_MAC[side], plan.BOX_ADDRESSES[side])
             self.box.ip(f"link set {network.twin(index)} mtu {plan.MTU[side]}")
         self._add_lent_addresses(network.twin(0), plan.OUTSIDE_ADDRESSES)
         self.daemons.start()
