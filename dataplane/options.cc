@@ -144,11 +144,15 @@ constexpr size_t kMostWorkers = 64;
 uint32_t DefaultWorkerCore(const DataplaneOptions& options,
                            const std::vector<uint32_t>& usable_cpus) {
   const dpdk::PortSpec& port = options.ports.front();
-  const auto node = port.is_pci ? NumaNodeOfPciDevice(port.device) : std::nullopt;
+  constexpr uint32_t kNowhere = UINT32_MAX;
+  const uint32_t node =
+      port.is_pci ? NumaNodeOfPciDevice(port.device).value_or(kNowhere) : kNowhere;
   const auto is_free = [&](uint32_t cpu) { return cpu != options.main_core; };
-  const auto is_near = [&](uint32_t cpu) { return is_free(cpu) && NumaNodeOf(cpu) == node; };
+  const auto is_near = [&](uint32_t cpu) {
+    return is_free(cpu) && NumaNodeOf(cpu).value_or(kNowhere) == node;
+  };
   auto chosen = std::find_if(usable_cpus.begin(), usable_cpus.end(), is_near);
-  if (!node || chosen == usable_cpus.end())
+  if (chosen == usable_cpus.end())
     chosen = std::find_if(usable_cpus.begin(), usable_cpus.end(), is_free);
   return chosen == usable_cpus.end() ? options.main_core : *chosen;
 }
