@@ -26,8 +26,7 @@ class SessionSharing {
   // They outlive this. With one there is nothing to share.
   explicit SessionSharing(std::vector<core::WorkerState*> workers);
 
-  // Deals out for the services of `snapshot`, before workers see it, and goes on for these. They
-  // are kept alive until the next Follow.
+  // Deals out for the services of `snapshot`, before workers see it, and goes on for these.
   void Follow(const core::Snapshot& snapshot);
   void DealOut();
 

@@ -22,7 +22,7 @@ class Topology:
 
     def __init__(self, build_dir, port_driver="af_packet", backends=3, arms=2,
                  narrow_links=False, workers=WORKERS, queues=0):
-        """queues: of each port; 0: one, of which there are more than one worker's as the driver likes.
+        """queues: of each port, and the dataplane is told so. 0: one, and it opens as many as it likes.
         """
         self._pid = os.getpid()
         self._build_dir = build_dir
