@@ -2,6 +2,7 @@
 #include "core/endpoint_mapping.h"
 
 #include "core/forward/local_port.h"
+#include "core/home.h"
 #include "core/session_template.h"
 
 namespace steelyard::core {
@@ -12,13 +13,6 @@ using net::FlowKey;
 using net::L4Protocol;
 
 constexpr L4Protocol kMappingProtocol = TemplateProtocol(L4Protocol::kUdp);
-
-// Whoever it may be: no host has the unspecified address.
-Endpoint Anybody(net::Family family) {
-  return {family == net::Family::kIpv4 ? net::IpAddress(net::Ipv4Address{})
-                                       : net::IpAddress(net::Ipv6Address{}),
-          {}};
-}
 
 SessionId FindByKey(const SessionTable& sessions, const FlowKey& key) {
   const FlowRef flow = sessions.Find(key);

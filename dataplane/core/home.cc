@@ -13,13 +13,6 @@ namespace {
 using net::Endpoint;
 using net::FlowKey;
 
-// No host has the unspecified address.
-Endpoint Anybody(net::Family family) {
-  return {family == net::Family::kIpv4 ? net::IpAddress(net::Ipv4Address{})
-                                       : net::IpAddress(net::Ipv6Address{}),
-          {}};
-}
-
 // Services of one group have one home for a client (union-find).
 class Groups {
  public:
@@ -74,6 +67,12 @@ FlowKey HomeKeyOfUdpOutbound(const Snapshot& snapshot, const FlowKey& flow) {
 }
 
 }  // namespace
+
+Endpoint Anybody(net::Family family) {
+  return {family == net::Family::kIpv4 ? net::IpAddress(net::Ipv4Address{})
+                                       : net::IpAddress(net::Ipv6Address{}),
+          {}};
+}
 
 void HomeByClient::WidenTo(const HomeByClient& other) {
   if (!other.enabled) return;

@@ -44,6 +44,9 @@ struct ServiceKeyHash {
   }
 };
 
+// Whoever it may be, in keys: no host has the unspecified address.
+net::Endpoint Anybody(net::Family family);
+
 // All flows of a client, a prefix of that length, have one home.
 struct HomeByClient {
   bool enabled = false;
