@@ -36,14 +36,6 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
   Finish(context, burst);
 }
 
-namespace {
-
-// In the place of a next hop: the receiver is one of our outside addresses.
-constexpr uint16_t kTurnsRound = UINT16_MAX;
-constexpr NextHop kNowhere{.mtu = UINT16_MAX};
-
-}  // namespace
-
 // --- the stages --------------------------------------------------------------------------------
 
 void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
@@ -192,9 +184,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (context.snapshot.checks_ownership) [[unlikely]]
     CheckOwnership(context, SessionOf(flow));
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
-  const bool turns_round = state.next_hop == kTurnsRound;
-  const NextHop& next_hop =
-      turns_round ? kNowhere : context.snapshot.network->next_hop(state.next_hop);
+  const NextHop& next_hop = NextHopOf(context, state);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
   if (!Fits(context, flow, next_hop, burst, i)) {
     const uint16_t mtu = MtuTowards(context, next_hop, state.backend_slot);
@@ -210,7 +200,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   Count(flow, state, packet.length);
   if (parsed.protocol() == L4Protocol::kTcp) TrackTcp(context, flow, parsed.tcp_flags);
   mode.Rewrite(context, flow, next_hop, parsed, packet);
-  if (turns_round) [[unlikely]]
+  if (state.next_hop == kTurnsRound) [[unlikely]]
     return TurnRound(context, flow, burst, i);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
@@ -312,6 +302,12 @@ bool Pipeline::EnsureNextHop(const PacketContext& context, FlowRef flow, Verdict
   state.next_hop = *next_hop;
   state.next_hop_generation = context.snapshot.forwarding_generation;
   return true;
+}
+
+const NextHop& Pipeline::NextHopOf(const PacketContext& context, const FlowState& state) {
+  static constexpr NextHop kNowhere{.mtu = UINT16_MAX};
+  return state.next_hop == kTurnsRound ? kNowhere
+                                       : context.snapshot.network->next_hop(state.next_hop);
 }
 
 std::optional<uint16_t> Pipeline::FindNextHop(const PacketContext& context,

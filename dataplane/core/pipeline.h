@@ -88,8 +88,8 @@ class Pipeline {
   std::optional<net::FlowKey> SteeringKey(const net::Packet& packet,
                                           const net::ParsedPacket& parsed) const;
   void CheckOwnership(const PacketContext& context, SessionId session);
-  // Whether the packet, whose session is not here, goes to its home instead.
   net::Verdict FollowRedirect(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
+  // Whether the packet, whose session is not here, goes to its home instead.
   bool HandHome(const PacketContext& context, uint32_t home_bucket, Burst& burst, uint32_t i) const;
 
   // Where a new flow goes: the verdict says why nowhere.
@@ -148,6 +148,10 @@ class Pipeline {
                       BackendSlot backend) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
+  // In the place of a next hop: the receiver is one of our outside addresses (TurnRound).
+  static constexpr uint16_t kTurnsRound = UINT16_MAX;
+  // After EnsureNextHop.
+  static const NextHop& NextHopOf(const PacketContext& context, const FlowState& state);
   std::optional<uint16_t> FindNextHop(const PacketContext& context, const net::IpAddress& receiver,
                                       uint32_t flow_hash, net::Verdict& verdict);
   // Whether its client is real, as far as can be seen.

@@ -67,16 +67,17 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   const FlowState& state = sessions_.state(flow);
   Verdict verdict = Verdict::kForwarded;
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
-  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  const NextHop& next_hop = NextHopOf(context, state);
   const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
   // One that changes family is cut to fit.
   if (!ChangesFamily(state.flags) && !Fits(context, flow, next_hop, burst, i))
     return Verdict::kPacketTooBig;
   TrimPadding(parsed, packet);
-  if ((state.flags & kFlowKeepsTtl) == 0 && !DecrementTtl(parsed, packet))
-    return Verdict::kTtlExceeded;
+  const bool keeps_ttl = (state.flags & kFlowKeepsTtl) || burst.steered[i] == Steered::kTurned;
+  if (!keeps_ttl && !DecrementTtl(parsed, packet)) return Verdict::kTtlExceeded;
   verdict = mode.RewriteIcmpError(context, flow, next_hop, parsed, packet);
   if (verdict != Verdict::kForwarded) return verdict;
+  if (state.next_hop == kTurnsRound) return TurnRound(context, flow, burst, i);
   SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return verdict;

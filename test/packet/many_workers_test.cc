@@ -213,6 +213,33 @@ TEST_P(ManyWorkers, InsideHostsMeetWhereverTheirMappingsAre) {
   }
 }
 
+// Regression: an error about a flow that turns round was to leave by a next hop that is none.
+TEST_P(ManyWorkers, ErrorsBetweenInsideHostsTurnRoundToo) {
+  box.AddGateway().service.endpoint_independent_udp = true;
+  box.Compile();
+  const bool is_v4 = family.client.address.is_v4();
+  std::vector<Endpoint> inside, outside;
+  for (uint8_t n = 0; n < 12; ++n) {
+    inside.push_back({family.backend(n).address, net::Be16(static_cast<uint16_t>(6000 + n))});
+    outside.push_back(
+        box.FromBackend(Datagram{.source = inside[n], .destination = Remote(n), .payload = {1}})
+            .seen.source);
+  }
+  for (uint8_t n = 1; n < 12; ++n) {
+    const auto arrived = box.FromBackend(
+        Datagram{.source = inside[n], .destination = outside[0], .payload = Pattern(20)});
+    ASSERT_EQ(arrived.seen.destination, inside[0]);
+    // The receiver has nobody at that port.
+    const auto error = box.ReceiveBurst(
+        kBackendPort,
+        {IcmpFrame(inside[0].address, outside[n].address, is_v4 ? 3 : 1, is_v4 ? 3 : 4, 0,
+                   Bytes(arrived.frame.begin() + 14, arrived.frame.end()))})[0];
+    ASSERT_EQ(error.verdict, Verdict::kForwarded);
+    EXPECT_EQ(error.out_port, kBackendPort);
+    EXPECT_EQ(error.seen.destination.address, inside[n].address);
+  }
+}
+
 TEST_P(ManyWorkers, AClientThatIsRememberedGoesToOneBackend) {
   box.AddUsualServices(5);
   for (core::Service& service : box.services) {
