@@ -20,6 +20,9 @@ using net::Ok;
 using net::Result;
 using net::Status;
 
+// Whoever allows one device allows no other. This is none on any machine.
+constexpr char kNoDevice[] = "ffff:ff:1f.7";
+
 constexpr unsigned LcoreOf(uint32_t worker_index) {
   return 1 + worker_index;
 }
@@ -91,8 +94,8 @@ std::vector<std::string> EalArguments(const EalOptions& options, int process_id)
   // Without a device there are no bus addresses to care for (see mbuf_pool.cc).
   if (options.pci_addresses.empty())
     arguments.insert(arguments.end(), {"--no-pci", "--iova-mode", "va"});
-  for (const std::string& address : options.pci_addresses)
-    arguments.insert(arguments.end(), {"-a", address});
+  else
+    arguments.insert(arguments.end(), {"-a", kNoDevice});
   return arguments;
 }
 

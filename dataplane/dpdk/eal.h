@@ -22,7 +22,7 @@ struct EalOptions {
   std::vector<uint32_t> worker_cores;
   bool use_huge_pages = true;
   uint32_t memory_mib = 0;
-  std::vector<std::string> pci_addresses;  // touched; no other PCI device is
+  std::vector<std::string> pci_addresses;  // that ports will be opened on
 };
 
 constexpr unsigned LcoreOfWorker(uint32_t worker_index) {
@@ -37,6 +37,7 @@ std::vector<std::string> EalArguments(const EalOptions& options, int process_id)
 
 class Eal {
  public:
+  // No device is touched: ports probe theirs. So it starts beside another process that has them.
   static net::Result<std::unique_ptr<Eal>> Start(const EalOptions& options);
   ~Eal();  // after every port is closed and no worker runs
   Eal(const Eal&) = delete;

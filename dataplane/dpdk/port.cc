@@ -99,20 +99,20 @@ Result<std::string> DeviceArguments(const PortSpec& spec, uint16_t worker_count)
   return arguments + QueueArguments(spec, worker_count, interface->receive_queues);
 }
 
+constexpr char kBindFirst[] = "; bind it to vfio-pci first (dpdk-devbind.py --status)";
+
 // DPDK's number for the device.
 Result<uint16_t> Probe(const PortSpec& spec, uint16_t worker_count) {
-  uint16_t device_id;
-  if (!spec.is_pci) {
-    const Result<std::string> arguments = DeviceArguments(spec, worker_count);
-    if (!arguments) return arguments.error();
-    if (rte_dev_probe(arguments->c_str()) != 0) {
-      return Error{"port '" + spec.text + "': DPDK's driver did not take '" + *arguments +
-                   "'; its message stands above"};
-    }
+  const Result<std::string> arguments = DeviceArguments(spec, worker_count);
+  if (!arguments) return arguments.error();
+  if (rte_dev_probe(arguments->c_str()) != 0) {
+    return Error{"port '" + spec.text + "': DPDK's driver did not take '" + *arguments +
+                 "'; its message stands above" + (spec.is_pci ? kBindFirst : "")};
   }
+  uint16_t device_id;
   if (rte_eth_dev_get_port_by_name(spec.device.c_str(), &device_id) != 0) {
     return Error{"port '" + spec.text + "': no Ethernet device came of it" +
-                 (spec.is_pci ? "; bind it to vfio-pci first (dpdk-devbind.py --status)" : "")};
+                 (spec.is_pci ? kBindFirst : "")};
   }
   return device_id;
 }

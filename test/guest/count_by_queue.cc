@@ -7,6 +7,7 @@
 // PACKETS packets of TCP and UDP, and prints a line "round N: COUNT COUNT ... strays=COUNT", a
 // count a queue. A stray is a packet in another queue than its hash says.
 #include <rte_config.h>
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_ip.h>
@@ -132,6 +133,7 @@ int Run(const std::string& pci_address, uint16_t queues, uint32_t packets) {
   const auto pool = CreateMbufPool(16383, 1500);
   if (!pool) Fail(pool.error().message);
   Device device{.queues = queues};
+  Check(rte_dev_probe(pci_address.c_str()), "probe the device");
   Check(rte_eth_dev_get_port_by_name(pci_address.c_str(), &device.id), "find the device");
   rte_eth_dev_info info;
   Check(rte_eth_dev_info_get(device.id, &info), "read its capabilities");
