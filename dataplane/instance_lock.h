@@ -5,6 +5,7 @@
 // earlier one.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "net/result.h"
@@ -13,8 +14,10 @@ namespace steelyard {
 
 class InstanceLock {
  public:
-  // Makes the directory of `socket_path` if it is missing.
-  static net::Result<InstanceLock> Take(const std::string& socket_path);
+  // Makes the directory of `socket_path` if it is missing. Waits for another holder to let go for
+  // as long as `patience`.
+  static net::Result<InstanceLock> Take(const std::string& socket_path,
+                                        std::chrono::milliseconds patience = {});
   ~InstanceLock();
   InstanceLock(InstanceLock&& other) noexcept;
   InstanceLock& operator=(InstanceLock&&) = delete;

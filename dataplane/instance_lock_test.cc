@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
+#include <thread>
 
 namespace steelyard {
 namespace {
@@ -28,6 +31,19 @@ TEST_F(InstanceLockTest, OnlyOneAtATime) {
     EXPECT_TRUE(InstanceLock::Take(socket_ + "2"));
   }
   EXPECT_TRUE(InstanceLock::Take(socket_));
+}
+
+TEST_F(InstanceLockTest, APatientOneWaitsForTheOther) {
+  auto first = std::make_optional(InstanceLock::Take(socket_));
+  ASSERT_TRUE(*first);
+  EXPECT_FALSE(InstanceLock::Take(socket_, std::chrono::milliseconds(5)));
+  std::thread ending([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    first.reset();
+  });
+  const auto second = InstanceLock::Take(socket_, std::chrono::minutes(1));
+  ending.join();
+  EXPECT_TRUE(second) << second.error().message;
 }
 
 TEST_F(InstanceLockTest, APlaceThatCannotBeIsAnError) {

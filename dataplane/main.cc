@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // steelyard-dataplane. Everything is made here, in the order in which it depends on each other, and
-// goes away in the reverse order: options, lock, DPDK's environment, ports, twins, workers,
-// control.
+// goes away in the reverse order: options, DPDK's environment, lock, sessions, ports, twins,
+// workers, control.
 #include <sched.h>
 #include <signal.h>
 #include <time.h>
@@ -27,10 +27,12 @@
 #include "core/snapshot.h"
 #include "dpdk/eal.h"
 #include "dpdk/port_set.h"
+#include "handover.h"
 #include "instance_lock.h"
 #include "numa_node.h"
 #include "options.h"
 #include "session_store.h"
+#include "supervision.h"
 #include "worker/dataplane.h"
 #include "worker_unit.h"
 
@@ -168,6 +170,15 @@ void ReportAdoption(const SessionStore::Report& report, const control::Inheritan
       static_cast<double>(inheritance.unpolled_ns) / 1e6);
 }
 
+// A process that is asked to end closes its ports first, and some NICs take their time.
+constexpr std::chrono::seconds kLongestHandover{10};
+
+Result<InstanceLock> TakeLock(const DataplaneOptions& options, const Supervision& supervision) {
+  if (!options.take_over) return InstanceLock::Take(options.control_socket);
+  supervision.AnnounceMainProcess();
+  return TakeOver(options.control_socket, kLongestHandover);
+}
+
 // Adopted sessions wait so long for their services.
 constexpr std::chrono::seconds kLongestWaitForServices{10};
 
@@ -182,7 +193,8 @@ void KeepDealingOutSessions(boost::asio::steady_timer& timer, control::Handlers&
 
 // Returns when a stop signal has come, or with the error that kept it from serving.
 Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
-             const control::Inheritance& inheritance, const sigset_t& stop_signals) {
+             const control::Inheritance& inheritance, Supervision& supervision,
+             const sigset_t& stop_signals) {
   try {
     boost::asio::io_context io;
     boost::asio::signal_set stop(io, SIGINT, SIGTERM);
@@ -195,6 +207,7 @@ Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
     std::printf("steelyard-dataplane is ready: %zu ports, %zu workers, %s\n",
                 dataplane.ports.size(), dataplane.workers.size(), options.control_socket.c_str());
     std::fflush(stdout);
+    supervision.AnnounceReady();
     boost::asio::steady_timer wait(io, kLongestWaitForServices);
     wait.async_wait([&](const boost::system::error_code& error) {
       if (!error && handlers.StopAwaitingServices())
@@ -209,7 +222,7 @@ Status Serve(const DataplaneOptions& options, worker::Dataplane& dataplane,
 }
 
 Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::PortSet& ports,
-                      const Workers& workers, SessionStore& sessions,
+                      const Workers& workers, SessionStore& sessions, Supervision& supervision,
                       const sigset_t& stop_signals) {
   const auto worker_count = static_cast<uint32_t>(workers.size());
   auto first_snapshot = FirstSnapshot(options, ports);
@@ -228,7 +241,7 @@ Status LaunchAndServe(const DataplaneOptions& options, dpdk::Eal& eal, dpdk::Por
     if (status) status = worker->Launch(eal, ports, handoff_rings, snapshots, stop);
   const control::Inheritance inheritance = InheritanceOf(sessions, report);
   ReportAdoption(report, inheritance);
-  if (status) status = Serve(options, dataplane, inheritance, stop_signals);
+  if (status) status = Serve(options, dataplane, inheritance, supervision, stop_signals);
   stop.store(true);
   for (uint32_t i = 0; i < worker_count; ++i) eal.Join(i);
   ports.StopKernelPath();
@@ -255,12 +268,14 @@ void WarnOfDistance(const dpdk::PortSet& ports, uint16_t worker_count) {
 }
 
 Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signals) {
-  const Result<InstanceLock> lock = InstanceLock::Take(options.control_socket);
+  Result<Supervision> supervision = Supervision::Start(options.in_background);
+  if (!supervision) return supervision.error();
+  const Result<std::unique_ptr<dpdk::Eal>> eal = StartEal(options);
+  if (!eal) return eal.error();
+  const Result<InstanceLock> lock = TakeLock(options, *supervision);
   if (!lock) return lock.error();
   Result<SessionStore> sessions = OpenSessions(options);
   if (!sessions) return sessions.error();
-  const Result<std::unique_ptr<dpdk::Eal>> eal = StartEal(options);
-  if (!eal) return eal.error();
   const auto worker_count = static_cast<uint16_t>(options.worker_cores.size());
   const Result<std::unique_ptr<dpdk::PortSet>> ports =
       dpdk::PortSet::Open(options.ports, options.kernel_interface_prefix, worker_count);
@@ -269,7 +284,7 @@ Status RunDataplane(const DataplaneOptions& options, const sigset_t& stop_signal
   WarnOfDistance(**ports, worker_count);
   const Result<Workers> workers = CreateWorkers(options, *sessions);
   if (!workers) return workers.error();
-  return LaunchAndServe(options, **eal, **ports, *workers, *sessions, stop_signals);
+  return LaunchAndServe(options, **eal, **ports, *workers, *sessions, *supervision, stop_signals);
 }
 
 int Main(int argc, char** argv) {

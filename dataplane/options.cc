@@ -46,6 +46,8 @@ struct RawOptions {
   uint32_t session_capacity = 0;
   uint32_t session_capacity_ipv6 = 0;
   uint32_t reassembly_datagrams = 0;
+  bool take_over = false;
+  bool in_background = false;
   bool check_ownership = false;
 };
 
@@ -84,6 +86,12 @@ po::options_description Describe(RawOptions& raw) {
       "after the control socket, below a mounted hugetlbfs or /dev/shm]");
   add("discard-sessions", po::bool_switch(&raw.discard_sessions),
       "begin without the sessions that an earlier process left");
+  add("take-over", po::bool_switch(&raw.take_over),
+      "take the place of the dataplane that runs on the control socket, if one does: get ready, "
+      "have "
+      "it end, go on with its sessions; needs --memory-mib beside what that one has");
+  add("background", po::bool_switch(&raw.in_background),
+      "return once it is ready, with status 0, and go on in the background");
   add("reassembly-datagrams",
       po::value(&raw.reassembly_datagrams)->value_name("N")->default_value(512),
       "datagrams that a worker can put together from fragments at once, 66 KiB each once used "
@@ -219,6 +227,8 @@ Result<DataplaneOptions> Check(const RawOptions& raw, const po::variables_map& g
   options.session_directory = raw.session_directory;
   options.discard_sessions = raw.discard_sessions;
   options.check_ownership = raw.check_ownership;
+  options.take_over = raw.take_over;
+  options.in_background = raw.in_background;
   return options;
 }
 

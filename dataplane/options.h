@@ -25,6 +25,8 @@ struct DataplaneOptions {
   uint32_t session_capacity_ipv6 = 0;  // per worker, IPv6 on a side
   std::string session_directory;       // empty: DefaultSessionDirectory
   bool discard_sessions = false;
+  bool take_over = false;
+  bool in_background = false;
   bool check_ownership = false;
   uint32_t reassembly_datagrams = 0;  // per worker, at once; 0: fragments are dropped
 };

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Either daemon is killed and started again: service is back, the other one is untouched."""
+"""Either daemon is killed and started again, or hands over to another: service is back, the other
+daemon is untouched."""
 
 import concurrent.futures
 import contextlib
 import json
+import os
 import random
 import re
+import select
+import signal
+import socket
+import struct
+import subprocess
 import time
 
+import pytest
 import traffic
 from held import HeldConnections, ManyHeldConnections, echo_servers
 from servers import iperf_server
@@ -194,6 +202,110 @@ def test_a_stop_and_start_keeps_sessions_too(topology):
         box.start_controlplane()
         box.wait_synced()
         held.exchange()
+
+
+HANDOVERS = 5
+
+
+def hand_over(box, *options):
+    """What the new dataplane says of the sessions of the one whose place it took."""
+    log_before = len(box.dataplane.log)
+    assert box.take_over(*options) == 0
+    box.wait_synced()
+    return adoption_told_in(box.dataplane.log[log_before:])
+
+
+def test_a_handover_under_load_fails_no_request(topology):
+    box = topology.box
+    box.apply(restart_state(topology))
+    traffic.wait_for_answers(topology, network.VIP_IPV4)
+    gaps_ms = []
+    with echo_servers(topology.backends, ECHO_PORTS), \
+            HeldConnections(topology, network.VIP_IPV4, ECHO_PORTS, 40) as held, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        held.exchange()
+        wrk = pool.submit(traffic.wrk, topology, network.VIP_IPV4, HUGE, limit_s=HANDOVERS * 4,
+                          timeout_s=LONGEST_REQUEST_S)
+        for _ in range(HANDOVERS):
+            time.sleep(1.5)
+            assert not wrk.done(), "the load ended before the handovers"
+            adopted = hand_over(box)
+            assert adopted["sessions"] >= len(held), adopted
+            assert adopted["incomplete"] == adopted["impossible"] == adopted["unplaced"] == 0, adopted
+            gaps_ms.append(adopted["gap_ms"])
+            held.exchange()
+        traffic.assert_no_failed_request(wrk.result(), 1)
+    print(f"gaps of {min(gaps_ms):.0f} to {max(gaps_ms):.0f} ms")
+
+
+def process_serving(control_socket):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(control_socket))
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("iII", credentials)[0]
+
+
+def kill_and_wait(pid):
+    """Of a process that is not our child."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        assert select.select([process], [], [], 10)[0], f"{pid} does not end"
+    finally:
+        os.close(process)
+
+
+def as_systemd_reloads(box, listener):
+    """Runs the unit's ExecReload and returns what it told on the notification socket."""
+    options = ["--take-over", "--background"]
+    # A file for its output: a pipe would stay open in the background.
+    with open(box.dataplane.log_path, "ab") as log:
+        subprocess.run(["/usr/bin/env", f"NOTIFY_SOCKET={listener.getsockname()}",
+                        *box.dataplane.argv, *options],
+                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=True)
+    listener.settimeout(5)
+    return [listener.recv(4096).decode() for _ in range(2)]
+
+
+def test_a_reload_by_systemd_hands_over_to_a_new_main_process(topology, tmp_path):
+    box = topology.box
+    box.apply(restart_state(topology))
+    before = box.dataplane
+    with echo_servers(topology.backends, ECHO_PORTS), \
+            HeldConnections(topology, network.VIP_IPV4, ECHO_PORTS, 5) as held, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        held.exchange()
+        told = as_systemd_reloads(box, listener)
+        # Ready, so it answers at once; and the old one is gone.
+        successor = process_serving(box.dataplane_socket)
+        try:
+            assert told == [f"MAINPID={successor}", "READY=1"]
+            assert before.wait(timeout_s=5) == 0
+            box.wait_synced()
+            held.exchange()
+        finally:
+            kill_and_wait(successor)
+        box.start_dataplane()
+        box.wait_synced()
+        held.exchange()
+
+
+@pytest.mark.parametrize("option", [("--port", "0000:ff:1f.7"), ("--memory-mib", "1"),
+                                    ("--memory", "hugepages", "--memory-mib", "1048576")])
+@pytest.mark.parametrize("background", [(), ("--background",)])
+def test_a_successor_that_cannot_start_leaves_the_running_one_alone(topology, option, background):
+    box = topology.box
+    box.apply(traffic.web_state(topology))
+    pid = process_serving(box.dataplane_socket)
+    argv = list(box.dataplane.argv)
+    for name, value in zip(option[::2], option[1::2]):
+        argv[argv.index(name) + 1] = value
+    failed = subprocess.run([*argv, "--take-over", *background], capture_output=True, text=True,
+                            timeout=60)
+    assert failed.returncode in (1, 2) and failed.stderr.startswith("steelyard-dataplane: "), failed
+    assert process_serving(box.dataplane_socket) == pid and box.dataplane.running
+    traffic.fetch(topology, network.VIP_IPV4)
 
 
 def test_a_damaged_segment_is_refused_in_one_line(topology):

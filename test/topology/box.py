@@ -55,6 +55,18 @@ class Box:
         self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts",
                                   timeout_s=30)
 
+    def take_over(self, *options):
+        """Another dataplane takes the running one's place. Returns the exit status of the latter."""
+        before = self.dataplane
+        self.dataplane = Program(before.name, [*before.argv, "--take-over", *options],
+                                 before.log_path)
+        self.dataplane.start()
+        self.dataplane.argv = before.argv
+        status = before.wait(timeout_s=30)
+        self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts",
+                                  timeout_s=30)
+        return status
+
     def start_controlplane(self):
         self.controlplane.start()
         self.controlplane.wait_until(lambda: self.ctl("version", check=False).returncode == 0,
