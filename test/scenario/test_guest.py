@@ -65,6 +65,24 @@ def test_killed_dataplane_gets_its_ports_back(topology):
     traffic.wait_for_answers(topology, network.VIP_IPV4)
 
 
+@ONE_WORKER
+def test_a_handover_gives_the_devices_on(topology):
+    """The successor's environment runs before they are free; it takes them when they are."""
+    box = topology.box
+    box.apply(traffic.web_state(topology))
+    traffic.wait_for_answers(topology, network.VIP_IPV4)
+    before = box.dataplane
+    box.dataplane = GuestProgram(before.name, topology.guest, [*before.argv, "--take-over"],
+                                 box.directory / "successor.out")
+    box.dataplane.start()
+    box.dataplane.argv = before.argv
+    assert before.wait(timeout_s=60) == 0
+    box.dataplane.wait_until(lambda: "is ready" in box.dataplane.log, "it is ready", 60)
+    assert re.search(r"adopted [1-9]\d* sessions", box.dataplane.log), box.dataplane.log
+    box.wait_synced()
+    traffic.wait_for_answers(topology, network.VIP_IPV4)
+
+
 def frames_of_all_kinds(count):
     """TCP and UDP over both families to the first port, no two of the same flow."""
     ethernet = Ether(src="02:00:00:00:00:01", dst=machine.mac_address(0))
