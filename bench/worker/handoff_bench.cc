@@ -109,7 +109,6 @@ void TwoCores(benchmark::State& state) {
 BENCHMARK(TwoCores<Ours>)->UseRealTime();
 BENCHMARK(TwoCores<Boosts>)->UseRealTime();
 
-// The hash of the session table beside it: both are computed for a packet that no port has steered.
 template <typename Key>
 std::vector<Key> Keys() {
   std::vector<Key> keys(4096);
@@ -119,20 +118,55 @@ std::vector<Key> Keys() {
   return keys;
 }
 
+// Bit by bit, as the hash is defined: the yardstick of the steering hash.
 template <typename Key>
-void SteeringHash(benchmark::State& state) {
-  const core::Steering steering(4);
+uint32_t HashBitByBit(const core::ToeplitzKey& key, const Key& flow) {
+  const auto* input = reinterpret_cast<const uint8_t*>(&flow);
+  const auto key_bit = [&](size_t bit) { return uint32_t{key[bit / 8]} >> (7 - bit % 8) & 1; };
+  uint32_t window = 0;
+  for (size_t bit = 0; bit < 32; ++bit) window = window << 1 | key_bit(bit);
+  uint32_t hash = 0;
+  for (size_t bit = 0; bit < 8 * offsetof(Key, protocol); ++bit) {
+    if ((input[bit / 8] >> (7 - bit % 8) & 1) != 0) hash ^= window;
+    window = window << 1 | key_bit(bit + 32);
+  }
+  return hash;
+}
+
+template <typename Key>
+void SteeringHashBitByBit(benchmark::State& state) {
   const std::vector<Key> keys = Keys<Key>();
   int64_t packets = 0;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(steering.BucketOf(keys[packets % 4096]));
+    benchmark::DoNotOptimize(HashBitByBit(core::kSteeringKey, keys[packets % 4096]));
     ++packets;
   }
   SetPerPacket(state, packets);
 }
-BENCHMARK(SteeringHash<net::FlowKey4>);
-BENCHMARK(SteeringHash<net::FlowKey6>);
+BENCHMARK(SteeringHashBitByBit<net::FlowKey4>);
+BENCHMARK(SteeringHashBitByBit<net::FlowKey6>);
 
+template <typename Key, core::Toeplitz::Way kWay>
+void SteeringHash(benchmark::State& state) {
+  if (kWay == core::Toeplitz::Way::kAffine && !core::Toeplitz::HasAffine()) {
+    state.SkipWithError("this CPU has no GFNI with AVX-512");
+    return;
+  }
+  const core::Toeplitz toeplitz(core::kSteeringKey, kWay);
+  const std::vector<Key> keys = Keys<Key>();
+  int64_t packets = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(toeplitz.Hash(keys[packets % 4096]));
+    ++packets;
+  }
+  SetPerPacket(state, packets);
+}
+BENCHMARK(SteeringHash<net::FlowKey4, core::Toeplitz::Way::kTable>);
+BENCHMARK(SteeringHash<net::FlowKey4, core::Toeplitz::Way::kAffine>);
+BENCHMARK(SteeringHash<net::FlowKey6, core::Toeplitz::Way::kTable>);
+BENCHMARK(SteeringHash<net::FlowKey6, core::Toeplitz::Way::kAffine>);
+
+// The hash of the session table: both are computed for a packet that no port has steered.
 template <typename Key>
 void SessionHash(benchmark::State& state) {
   const core::HashSecret secret{};

@@ -87,6 +87,7 @@ class Pipeline {
   // receiving worker's, whichever that is.
   std::optional<net::FlowKey> SteeringKey(const net::Packet& packet,
                                           const net::ParsedPacket& parsed) const;
+  uint32_t OwnerByHash(const Steering& steering, Burst& burst, uint32_t i) const;
   void CheckOwnership(const PacketContext& context, SessionId session);
   net::Verdict FollowRedirect(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
   // Whether the packet, whose session is not here, goes to its home instead.

@@ -34,28 +34,35 @@ std::optional<net::FlowKey> Pipeline::SteeringKey(const net::Packet& packet,
   return std::nullopt;
 }
 
-// The stage: packets that their port has not brought to where their hash leads.
+// The stage: packets that their port has not brought to where their hash leads. All are hashed
+// before the first is judged: where a packet goes is not to be guessed, and behind each wrong guess
+// the next hash would begin anew.
 void Pipeline::Steer(const Snapshot& snapshot, Burst& burst) {
-  const Steering& steering = *snapshot.steering;
+  std::array<uint32_t, kBurstCapacity> owners;
+  for (uint32_t i = 0; i < burst.count; ++i) owners[i] = OwnerByHash(*snapshot.steering, burst, i);
   for (uint32_t i = 0; i < burst.count; ++i) {
-    ParsedPacket& parsed = parsed_[i];
-    if (IsSteered(burst.steered[i], parsed)) [[likely]]
-      continue;
-    uint32_t bucket;
-    if (parsed.packet_class == PacketClass::kFlow) {
-      bucket = parsed.family == net::Family::kIpv4 ? steering.BucketOf(parsed.v4)
-                                                   : steering.BucketOf(parsed.v6);
-    } else if (const auto key = SteeringKey(burst.packet[i], parsed)) {
-      bucket = steering.BucketOf(*key);
-    } else {
-      continue;
-    }
-    const uint32_t owner = steering.OwnerOf(bucket);
-    burst.steered[i] = Steered::kByHash;
-    if (owner == worker_index_) continue;
-    burst.HandOff(i, owner, Steered::kByHash);
-    parsed.packet_class = PacketClass::kOther;  // of no more interest here
+    if (owners[i] == worker_index_) continue;
+    burst.HandOff(i, owners[i], Steered::kByHash);
+    parsed_[i].packet_class = PacketClass::kOther;  // of no more interest here
   }
+}
+
+// Of a packet that is where it belongs already: this worker.
+uint32_t Pipeline::OwnerByHash(const Steering& steering, Burst& burst, uint32_t i) const {
+  const ParsedPacket& parsed = parsed_[i];
+  if (IsSteered(burst.steered[i], parsed)) [[likely]]
+    return worker_index_;
+  uint32_t bucket;
+  if (parsed.packet_class == PacketClass::kFlow) {
+    bucket = parsed.family == net::Family::kIpv4 ? steering.BucketOf(parsed.v4)
+                                                 : steering.BucketOf(parsed.v6);
+  } else if (const auto key = SteeringKey(burst.packet[i], parsed)) {
+    bucket = steering.BucketOf(*key);
+  } else {
+    return worker_index_;
+  }
+  burst.steered[i] = Steered::kByHash;
+  return steering.OwnerOf(bucket);
 }
 
 // A packet goes no further than that: its session ended, where it was not met there.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The Toeplitz hash that NICs use for receive-side scaling (Microsoft, "RSS hashing functions";
-// input order source address, destination address, source port, destination port), by table: one
-// lookup an input byte. The same key goes into the NIC, so hardware and software agree about a
-// packet's owner. Immutable after construction; any thread.
+// input order source address, destination address, source port, destination port). The same key
+// goes into the NIC, so hardware and software agree about a packet's owner. Immutable after
+// construction; any thread.
+//
+// Two ways to the same hash; a CPU that has the second takes it:
+//   kTable   one lookup an input byte
+//   kAffine  products of bytes and 8x8 bit matrices, 64 an instruction (toeplitz.cc has the
+//   algebra)
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "net/flow_key.h"
 
@@ -27,7 +31,14 @@ inline constexpr ToeplitzKey kSteeringKey = {
 
 class Toeplitz {
  public:
-  explicit Toeplitz(const ToeplitzKey& key);
+  enum class Way : uint8_t { kTable, kAffine };
+
+  // Whether this CPU has GFNI and AVX-512 (BW and VBMI), as Ice Lake and Zen 4 have.
+  static bool HasAffine();
+  static Way FastestWay() { return HasAffine() ? Way::kAffine : Way::kTable; }
+
+  // `way`: not kAffine unless HasAffine().
+  explicit Toeplitz(const ToeplitzKey& key, Way way = FastestWay());
 
   uint32_t Hash(const net::FlowKey4& key) const;
   uint32_t Hash(const net::FlowKey6& key) const;
@@ -37,9 +48,16 @@ class Toeplitz {
 
  private:
   static constexpr size_t kMaxInputBytes = 36;
-  uint32_t HashBytes(std::span<const uint8_t> input) const;
 
-  std::unique_ptr<std::array<std::array<uint32_t, 256>, kMaxInputBytes>> table_;
+  template <size_t kInputBytes>
+  uint32_t HashByTable(const uint8_t* input) const;
+  template <size_t kInputBytes>
+  uint32_t HashByAffine(const uint8_t* input) const;
+
+  using Table = std::array<std::array<uint32_t, 256>, kMaxInputBytes>;
+  std::unique_ptr<Table> table_;  // kTable
+  // kAffine: row r of matrix k is the key's bits 8k + r to 8k + r + 7.
+  alignas(64) std::array<std::array<uint8_t, 8>, kToeplitzKeyBytes> matrices_{};
 };
 
 }  // namespace steelyard::core
