@@ -44,8 +44,13 @@ class HandoffRing {
         std::min(static_cast<uint32_t>(indices.size()), kCapacity - (tail - seen_head_));
     for (uint32_t n = 0; n < count; ++n) {
       const uint8_t i = indices[n];
-      entries_[(tail + n) % kCapacity] = {burst.packet[i], burst.buffer[i], burst.in_port,
-                                          burst.steered[i]};
+      // Field by field: GCC puts a whole entry together on the stack, and reading it back from
+      // there waits for all earlier stores, each to a line that the consumer's core has.
+      HandedOff& entry = entries_[(tail + n) % kCapacity];
+      entry.packet = burst.packet[i];
+      entry.buffer = burst.buffer[i];
+      entry.in_port = burst.in_port;
+      entry.steered = burst.steered[i];
     }
     tail_.store(tail + count, std::memory_order_release);
     return count;
