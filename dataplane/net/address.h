@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -18,9 +19,19 @@
 
 namespace steelyard::net {
 
+// Equality is asked of every packet, and compilers make a call of it where they are left to
+// themselves.
 struct MacAddress {
   std::array<uint8_t, 6> bytes{};
   friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
+  friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) {
+    struct __attribute__((packed)) Words {
+      uint32_t first;
+      uint16_t second;
+    };
+    const auto x = std::bit_cast<Words>(a), y = std::bit_cast<Words>(b);
+    return ((x.first ^ y.first) | static_cast<uint32_t>(x.second ^ y.second)) == 0;
+  }
   bool IsZero() const { return *this == MacAddress{}; }
   bool IsGroup() const { return (bytes[0] & 1) != 0; }
 };
@@ -33,6 +44,11 @@ struct Ipv4Address {
 struct Ipv6Address {
   std::array<uint8_t, 16> bytes{};
   friend constexpr auto operator<=>(const Ipv6Address&, const Ipv6Address&) = default;
+  friend constexpr bool operator==(const Ipv6Address& a, const Ipv6Address& b) {
+    using Words = std::array<uint64_t, 2>;
+    const auto x = std::bit_cast<Words>(a), y = std::bit_cast<Words>(b);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+  }
 };
 
 enum class Family : uint8_t { kIpv4 = 4, kIpv6 = 6 };

@@ -46,7 +46,8 @@ void NoteTcpOption(ParsedPacket& parsed, const uint8_t* option, uint16_t offset)
 }
 
 // Options from `at` to `end`. False: they are not a list.
-bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end, ParsedPacket& parsed) {
+[[gnu::noinline]] bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end,
+                                       ParsedPacket& parsed) {
   // What nearly every segment of an established connection carries: NOP, NOP, timestamps.
   static constexpr uint8_t kUsual[4] = {kTcpOptionNop, kTcpOptionNop, kTcpOptionTimestamps, 10};
   if (end - at == 12 && std::memcmp(packet.data + at, kUsual, sizeof kUsual) == 0) {
@@ -67,13 +68,21 @@ bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end, ParsedPack
   return true;
 }
 
-bool PossibleTcpFlags(uint8_t flags) {
+constexpr bool ArePossibleTcpFlags(uint8_t flags) {
   const uint8_t relevant = flags & (kTcpFin | kTcpSyn | kTcpRst | kTcpAck);
   if (relevant == 0) return false;
   if (relevant & kTcpSyn) return (relevant & (kTcpFin | kTcpRst)) == 0;
   if (relevant & kTcpRst) return (relevant & kTcpFin) == 0;
   return (relevant & kTcpAck) != 0;
 }
+
+// A bit for each combination of the lowest five flags.
+constexpr uint32_t kPossibleTcpFlags = [] {
+  uint32_t possible = 0;
+  for (uint8_t flags = 0; flags < 32; ++flags)
+    if (ArePossibleTcpFlags(flags)) possible |= 1u << flags;
+  return possible;
+}();
 
 // --- layer 4 -----------------------------------------------------------------------------------
 
@@ -83,12 +92,13 @@ void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   if (available < sizeof(TcpHeader)) return Malformed(parsed, Verdict::kMalformedTcp);
   const auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
   if (tcp.header_bytes() < sizeof(TcpHeader) || tcp.header_bytes() > available ||
-      !PossibleTcpFlags(tcp.flags))
+      (kPossibleTcpFlags >> (tcp.flags & 31) & 1) == 0)
     return Malformed(parsed, Verdict::kMalformedTcp);
   parsed.tcp_flags = tcp.flags;
   parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + tcp.header_bytes());
   const auto options = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
-  if (!ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
+  if (options != parsed.payload_offset &&
+      !ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
     return Malformed(parsed, Verdict::kMalformedTcp);
   key.source_port = tcp.source_port;
   key.destination_port = tcp.destination_port;
@@ -256,7 +266,7 @@ bool IsTranslatedError(Family family, uint8_t type) {
 }
 
 template <typename Key>
-void ParseIcmp(const Packet& packet, ParsedPacket& parsed, Key& key) {
+[[gnu::noinline]] void ParseIcmp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
   if (available < sizeof(IcmpErrorHeader)) {
     if (available < 4) Malformed(parsed, Verdict::kMalformedIcmp);
@@ -284,7 +294,7 @@ void ParseIcmp(const Packet& packet, ParsedPacket& parsed, Key& key) {
 
 enum class OptionsVerdict { kFine, kSourceRoute, kBroken };
 
-OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
+[[gnu::noinline]] OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
   constexpr uint8_t kEnd = 0, kNop = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137;
   while (at < end) {
     if (*at == kEnd) return OptionsVerdict::kFine;
@@ -299,6 +309,14 @@ OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
   return OptionsVerdict::kFine;
 }
 
+// Of a header whose length was found to be there.
+bool HasValidChecksum(const Ipv4Header& ip) {
+  ChecksumSum sum = SumHeader(ip);
+  if (ip.header_bytes() != sizeof ip) [[unlikely]]
+    sum = SumBytes(&ip + 1, ip.header_bytes() - sizeof ip, sum);
+  return FoldSum(sum) == 0xffff;
+}
+
 void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
   const size_t available = packet.length - kL3Offset;
   if (available < sizeof(Ipv4Header)) return Malformed(parsed, Verdict::kMalformedIpv4);
@@ -306,7 +324,7 @@ void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) 
   const size_t header_bytes = ip.header_bytes();
   const size_t total_bytes = ip.total_length.value();
   if (ip.version() != 4 || header_bytes < sizeof(Ipv4Header) || total_bytes < header_bytes ||
-      total_bytes > available || FoldSum(SumBytes(&ip, header_bytes)) != 0xffff)
+      total_bytes > available || !HasValidChecksum(ip))
     return Malformed(parsed, Verdict::kMalformedIpv4);
   if (header_bytes > sizeof(Ipv4Header)) {
     const auto* options = packet.data + kL3Offset + sizeof(Ipv4Header);
@@ -329,7 +347,7 @@ void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) 
   if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed, parsed.v4);
 }
 
-void ParseIpv6(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
+[[gnu::noinline]] void ParseIpv6(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
   const size_t available = packet.length - kL3Offset;
   if (available < sizeof(Ipv6Header)) return Malformed(parsed, Verdict::kMalformedIpv6);
   const auto& ip = HeaderAt<Ipv6Header>(packet, kL3Offset);

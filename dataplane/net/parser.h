@@ -28,7 +28,7 @@ enum class PacketClass : uint8_t {
 
 // The key of ICMP echo has the identifier as the port of whoever asked, and 0 as the other's: a
 // request's is reversed in its reply (RFC 5508 section 3).
-struct ParsedPacket {
+struct alignas(64) ParsedPacket {
   PacketClass packet_class = PacketClass::kOther;
   Verdict malformed = Verdict::kForwarded;
   Family family = Family::kIpv4;
