@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/session_table.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -66,40 +64,6 @@ uint32_t SessionTable::SecondaryBucket(uint64_t hash) const {
   const uint32_t primary = PrimaryBucket(hash);
   const uint32_t secondary = Scale(static_cast<uint32_t>((hash >> 16) * 0x9e3779b1u));
   return secondary != primary ? secondary : (primary + 1) % bucket_count_;
-}
-
-uint32_t SessionTable::MatchMask(const Bucket& bucket, uint16_t signature) {
-  const __m128i signatures = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.signatures));
-  const __m128i equal = _mm_cmpeq_epi16(signatures, _mm_set1_epi16(static_cast<short>(signature)));
-  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()))) &
-         bucket.occupied;
-}
-
-FlowRef SessionTable::Candidate(uint64_t hash) const {
-  const Bucket& bucket = buckets_[PrimaryBucket(hash)];
-  const uint32_t mask = MatchMask(bucket, Signature(hash));
-  return mask != 0 ? bucket.flows[__builtin_ctz(mask)] : kNoFlow;
-}
-
-void SessionTable::PrefetchFlow(FlowRef flow) const {
-  if (flow == kNoFlow) return;
-  if (!IsWide(flow)) {
-    __builtin_prefetch(&narrow(flow), 1);
-    return;
-  }
-  const auto* record = reinterpret_cast<const char*>(&wide(flow));
-  __builtin_prefetch(record, 1);
-  __builtin_prefetch(record + 64);
-}
-
-bool SessionTable::Matches(FlowRef flow, const FlowKey4& key) const {
-  if (!IsWide(flow)) [[likely]]
-    return narrow(flow).Matches(key);
-  return (wide(flow).state.flags & kFlowKeyIsIpv4) != 0 && wide(flow).Matches(FlowKey(key).v6());
-}
-
-bool SessionTable::Matches(FlowRef flow, const FlowKey6& key) const {
-  return IsWide(flow) && wide(flow).Matches(key) && (wide(flow).state.flags & kFlowKeyIsIpv4) == 0;
 }
 
 // --- placing -----------------------------------------------------------------------------------

@@ -15,6 +15,8 @@
 // One worker's thread owns the table.
 #pragma once
 
+#include <emmintrin.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -59,8 +61,21 @@ class SessionTable {
   // Finding in stages, over a burst: PrefetchBucket, then Candidate and PrefetchFlow, then Confirm.
   void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&buckets_[PrimaryBucket(hash)]); }
   // A flow of that signature in the primary bucket, or kNoFlow. Not proved to be the key's.
-  FlowRef Candidate(uint64_t hash) const;
-  void PrefetchFlow(FlowRef flow) const;
+  FlowRef Candidate(uint64_t hash) const {
+    const Bucket& bucket = buckets_[PrimaryBucket(hash)];
+    const uint32_t mask = MatchMask(bucket, Signature(hash));
+    return mask != 0 ? bucket.flows[__builtin_ctz(mask)] : kNoFlow;
+  }
+  void PrefetchFlow(FlowRef flow) const {
+    if (flow == kNoFlow) return;
+    if (!IsWide(flow)) {
+      __builtin_prefetch(&narrow(flow), 1);
+      return;
+    }
+    const auto* record = reinterpret_cast<const char*>(&wide(flow));
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(record + 64);
+  }
   template <typename Key>
   FlowRef Confirm(FlowRef candidate, const Key& key, uint64_t hash) const {
     if (candidate != kNoFlow && Matches(candidate, key)) [[likely]]
@@ -135,10 +150,24 @@ class SessionTable {
   uint32_t Scale(uint32_t hash) const {
     return static_cast<uint32_t>(uint64_t{hash} * bucket_count_ >> 32);
   }
-  static uint32_t MatchMask(const Bucket& bucket, uint16_t signature);
+  static uint32_t MatchMask(const Bucket& bucket, uint16_t signature) {
+    const auto* const packed = reinterpret_cast<const __m128i*>(bucket.signatures);
+    const __m128i equal =
+        _mm_cmpeq_epi16(_mm_load_si128(packed), _mm_set1_epi16(static_cast<short>(signature)));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()))) &
+           bucket.occupied;
+  }
 
-  bool Matches(FlowRef flow, const net::FlowKey4& key) const;
-  bool Matches(FlowRef flow, const net::FlowKey6& key) const;
+  bool Matches(FlowRef flow, const net::FlowKey4& key) const {
+    if (!IsWide(flow)) [[likely]]
+      return narrow(flow).Matches(key);
+    return (wide(flow).state.flags & kFlowKeyIsIpv4) != 0 &&
+           wide(flow).Matches(net::FlowKey(key).v6());
+  }
+  bool Matches(FlowRef flow, const net::FlowKey6& key) const {
+    return IsWide(flow) && wide(flow).Matches(key) &&
+           (wide(flow).state.flags & kFlowKeyIsIpv4) == 0;
+  }
   bool Matches(FlowRef flow, const net::FlowKey& key) const {
     return key.is_v4() ? Matches(flow, key.v4()) : Matches(flow, key.v6());
   }
