@@ -58,13 +58,15 @@ class Memory {
   std::byte* data_;
 };
 
-// Receive buffers, written anew before every run as a NIC would.
+// Receive buffers, written anew before every run as a NIC would. As an mbuf's, the bytes begin a
+// cache line.
 class Frames {
  public:
-  Frames() : bytes_(kPackets * kBufferBytes) {}
+  Frames() : memory_(kPackets * kBufferBytes) {}
 
   void Write(uint32_t i, const FlowKey4& key, uint8_t flags) {
-    uint8_t* frame = &bytes_[i * kBufferBytes + kHeadroom];
+    auto* const frame =
+        reinterpret_cast<uint8_t*>(&memory_.span()[i * kBufferBytes + kHeadroom]);
     std::memset(frame, 0, kFrameBytes);
     packets_[i] = {frame, kFrameBytes, kHeadroom};
     auto& ethernet = HeaderAt<net::EthernetHeader>(packets_[i], 0);
@@ -89,7 +91,7 @@ class Frames {
  private:
   static constexpr uint32_t kHeadroom = 128;
   static constexpr size_t kBufferBytes = 2176;  // an mbuf
-  std::vector<uint8_t> bytes_;
+  Memory memory_;
   std::array<net::Packet, kPackets> packets_;
 };
 
