@@ -469,10 +469,10 @@ Configuration::BackendTotals Configuration::SumOf(core::BackendSlot slot) const 
   BackendTotals sum;
   for (const core::WorkerState* worker : workers_) {
     const core::BackendCounters& counters = worker->backends[slot];
-    sum.packets_to_backend += counters.packets_to_backend.value();
-    sum.bytes_to_backend += counters.bytes_to_backend.value();
-    sum.packets_to_client += counters.packets_to_client.value();
-    sum.bytes_to_client += counters.bytes_to_client.value();
+    sum.packets_to_backend += counters.to_backend().packets.value();
+    sum.bytes_to_backend += counters.to_backend().bytes.value();
+    sum.packets_to_client += counters.to_client().packets.value();
+    sum.bytes_to_client += counters.to_client().bytes.value();
     // Ended before created: a session that comes in between then counts as alive, never as less
     // than none.
     sum.sessions_ended += counters.sessions_ended.value();

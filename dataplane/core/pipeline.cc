@@ -16,7 +16,7 @@ using net::Verdict;
 
 Pipeline::Pipeline(uint32_t worker_index, SessionTable& sessions, WorkerState& worker,
                    uint64_t now_ns)
-    : worker_index_(worker_index), sessions_(sessions), worker_(worker) {
+    : worker_index_(worker_index), sessions_(sessions), worker_(worker), modes_(ForwardingModes()) {
   sessions_.timers().Start(Milliseconds(now_ns));
 }
 
@@ -46,7 +46,8 @@ void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
     if (i + kAhead < burst.count) __builtin_prefetch(burst.packet[i + kAhead].data);
     const auto origin = burst.steered[i] == Steered::kTurned ? net::PacketOrigin::kOurselves
                                                              : net::PacketOrigin::kWire;
-    parsed_[i] = net::ParsePacket(burst.packet[i], port_mac, origin);
+    // In place: an assignment would copy a cache line.
+    new (&parsed_[i]) ParsedPacket(net::ParsePacket(burst.packet[i], port_mac, origin));
   }
 }
 
@@ -110,9 +111,9 @@ Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint3
   if (burst.IsHandedOff(i)) return Verdict::kConsumed;
   if (context.snapshot.awaits_configuration && AwaitsConfiguration(parsed, flow_[i])) [[unlikely]]
     return Verdict::kAwaitingConfiguration;
+  if (parsed.packet_class == PacketClass::kFlow) [[likely]]
+    return FinishFlow(context, burst, i);
   switch (parsed.packet_class) {
-    case PacketClass::kFlow:
-      return FinishFlow(context, burst, i);
     case PacketClass::kIcmpError:
       return FinishIcmpError(context, burst, i);
     case PacketClass::kTunnelError:
@@ -121,6 +122,7 @@ Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint3
       return FinishFragment(context, burst, i);
     case PacketClass::kMalformed:
       return parsed.malformed;
+    case PacketClass::kFlow:
     case PacketClass::kOther:
       break;
   }
@@ -138,34 +140,41 @@ FlowRef Pipeline::FindAgain(uint32_t i) const {
 Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
   // An earlier packet of this burst may have opened or ended this very session.
   FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
-  if (flow != kNoFlow && IsRedirect(sessions_.state(flow))) [[unlikely]]
-    return FollowRedirect(context, flow, burst, i);
-  if (flow != kNoFlow && IsOver(context, flow, parsed_[i])) {
+  if (flow != kNoFlow) [[likely]] {
+    if (IsRedirect(sessions_.state(flow))) [[unlikely]]
+      return FollowRedirect(context, flow, burst, i);
+    if (!MayBegin(flow, parsed_[i]) || !IsOver(context, flow, parsed_[i])) [[likely]]
+      return ForwardFlow(context, burst, i, flow);
     EndSession(SessionOf(flow), context.now_ms);
-    flow = kNoFlow;
   }
-  if (flow == kNoFlow) {
-    PacketContext opening = context;
-    opening.home_bucket = HomeBucketOf(context.snapshot, parsed_[i].key());
-    if (HandHome(context, opening.home_bucket, burst, i)) return Verdict::kConsumed;
-    const Opened opened = Open(opening, burst.packet[i], parsed_[i]);
-    if (opened.stateless)
-      return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
-    if (opened.verdict == Verdict::kTtlExceeded)
-      return Refuse(context, {opened.verdict}, parsed_[i], burst, i);
-    if (opened.flow == kNoFlow) return opened.verdict;
-    flow = opened.flow;
-  }
-  return ForwardFlow(context, burst, i, flow);
+  return OpenAndForward(context, burst, i);
 }
 
-// Whether the packet is the first of a new session under the key of an old one.
+Verdict Pipeline::OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i) {
+  PacketContext opening = context;
+  opening.home_bucket = HomeBucketOf(context.snapshot, parsed_[i].key());
+  if (HandHome(context, opening.home_bucket, burst, i)) return Verdict::kConsumed;
+  const Opened opened = Open(opening, burst.packet[i], parsed_[i]);
+  if (opened.stateless)
+    return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
+  if (opened.verdict == Verdict::kTtlExceeded)
+    return Refuse(context, {opened.verdict}, parsed_[i], burst, i);
+  if (opened.flow == kNoFlow) return opened.verdict;
+  return ForwardFlow(context, burst, i, opened.flow);
+}
+
+// Whether the packet may be the first of a new session under the key of an old one.
+bool Pipeline::MayBegin(FlowRef flow, const ParsedPacket& parsed) {
+  // The direction last: nobody can guess it, and of most packets it need not be known.
+  return (parsed.protocol() != L4Protocol::kTcp || EventOf(parsed.tcp_flags) == TcpEvent::kSyn) &&
+         DirectionOf(flow) == Direction::kForward;
+}
+
+// Whether such a one is.
 bool Pipeline::IsOver(const PacketContext& context, FlowRef flow,
                       const ParsedPacket& parsed) const {
-  if (DirectionOf(flow) != Direction::kForward) return false;
   if (parsed.protocol() != L4Protocol::kTcp)
-    return IsStale(context, flow) && !BackendKeepsSession(context, flow);
-  if (EventOf(parsed.tcp_flags) != TcpEvent::kSyn) return false;
+    return IsStale(context, sessions_.state(flow)) && !BackendKeepsSession(context, flow);
   const FlowState& state = sessions_.state(flow);
   const bool is_one_way = state.flags & kFlowOneWay;
   if (is_one_way ? SynReopensOneWay(state.tcp_state) : SynReopens(state.tcp_state)) return true;
@@ -183,10 +192,12 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   Verdict verdict = Verdict::kForwarded;
   if (context.snapshot.checks_ownership) [[unlikely]]
     CheckOwnership(context, SessionOf(flow));
-  if (!EnsureNextHop(context, flow, verdict)) return verdict;
+  if (IsStale(context, state) && !FindNextHopOf(context, flow, verdict)) [[unlikely]]
+    return verdict;
   const NextHop& next_hop = NextHopOf(context, state);
-  const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
-  if (!Fits(context, flow, next_hop, burst, i)) {
+  const ForwardingMode& mode = *modes_[state.forwarding_mode];
+  if (!FitsAsItIs(state, next_hop, burst, i) && !Fits(context, flow, next_hop, burst, i))
+      [[unlikely]] {
     const uint16_t mtu = MtuTowards(context, next_hop, state.backend_slot);
     return RefuseTooBig(context, mtu, mode.MostAddedBytes(sessions_, flow), burst, i);
   }
@@ -198,7 +209,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
 
   state.last_seen_ms = context.now_ms;
   Count(flow, state, packet.length);
-  if (parsed.protocol() == L4Protocol::kTcp) TrackTcp(context, flow, parsed.tcp_flags);
+  if (state.protocol == L4Protocol::kTcp) TrackTcp(context, flow, state, parsed.tcp_flags);
   mode.Rewrite(context, flow, next_hop, parsed, packet);
   if (state.next_hop == kTurnsRound) [[unlikely]]
     return TurnRound(context, flow, burst, i);
@@ -224,6 +235,13 @@ uint16_t Pipeline::MtuTowards(const PacketContext& context, const NextHop& next_
   return std::min(next_hop.mtu, worker_.path_mtus.Of(backend, context.now_ms));
 }
 
+// What is true of nearly every packet.
+bool Pipeline::FitsAsItIs(const FlowState& state, const NextHop& next_hop, const Burst& burst,
+                          uint32_t i) const {
+  return (state.flags & (kFlowResizes | kFlowProxyHeaderPending)) == 0 && !burst.is_reassembled &&
+         parsed_[i].l3_end - net::kL3Offset <= next_hop.mtu;
+}
+
 bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                     Burst& burst, uint32_t i) const {
   const FlowState& state = sessions_.state(flow);
@@ -232,14 +250,13 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
   if (state.flags & (kFlowResizes | kFlowProxyHeaderPending)) [[unlikely]] {
     const net::Packet& packet = burst.packet[i];
     const int added_bytes =
-        ForwardingModes()[state.forwarding_mode]->AddedBytes(context, flow, parsed_[i], packet);
+        modes_[state.forwarding_mode]->AddedBytes(context, flow, parsed_[i], packet);
     if (added_bytes > static_cast<int>(packet.headroom)) return false;
     bytes += added_bytes;
     mtu = MtuTowards(context, next_hop, state.backend_slot);
     if (ChangesFamily(state.flags)) mtu = MtuInOtherFamily(burst, i, mtu);
   }
-  if (bytes <= mtu && !burst.is_reassembled) [[likely]]
-    return true;
+  if (bytes <= mtu && !burst.is_reassembled) return true;
   if (!MayBeFragmented(burst, i, (state.flags & kFlowResizes) != 0)) return false;
   burst.LeaveInFragments(i, FragmentMtu(burst, i, mtu));
   return true;
@@ -248,32 +265,29 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
 void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
   ++state.packets;
   state.bytes += bytes;
-  BackendCounters& backend = worker_.backends[state.backend_slot];
-  if (DirectionOf(flow) == Direction::kForward) {
-    backend.packets_to_backend.Add(1);
-    backend.bytes_to_backend.Add(bytes);
-  } else {
-    backend.packets_to_client.Add(1);
-    backend.bytes_to_client.Add(bytes);
-  }
+  worker_.backends[state.backend_slot].Count(DirectionOf(flow), bytes);
 }
 
-void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags) {
-  FlowState& state = sessions_.state(flow);
+void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state,
+                        uint8_t tcp_flags) {
   const TcpState next = state.flags & kFlowOneWay
                             ? NextStateOneWay(state.tcp_state, tcp_flags)
                             : NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
   if (next == state.tcp_state) [[likely]]
     return;
-  state.tcp_state = next;
+  MoveTcp(context, flow, next);
+}
+
+void Pipeline::MoveTcp(const PacketContext& context, FlowRef flow, TcpState next) {
+  sessions_.state(flow).tcp_state = next;
   sessions_.state(OtherDirection(flow)).tcp_state = next;
   // The new state's timeout may be shorter than the one that the timer was armed with.
   const SessionId session = SessionOf(flow);
   sessions_.timers().Move(session, DeadlineMs(context.snapshot, session));
 }
 
-bool Pipeline::IsStale(const PacketContext& context, FlowRef flow) const {
-  return sessions_.state(flow).next_hop_generation != context.snapshot.forwarding_generation;
+bool Pipeline::IsStale(const PacketContext& context, const FlowState& state) {
+  return state.next_hop_generation != context.snapshot.forwarding_generation;
 }
 
 bool Pipeline::BackendKeepsSession(const PacketContext& context, FlowRef flow) const {
@@ -285,11 +299,12 @@ bool Pipeline::BackendKeepsSession(const PacketContext& context, FlowRef flow) c
 }
 
 bool Pipeline::EnsureNextHop(const PacketContext& context, FlowRef flow, Verdict& verdict) {
-  if (!IsStale(context, flow)) [[likely]]
-    return true;
+  return !IsStale(context, sessions_.state(flow)) || FindNextHopOf(context, flow, verdict);
+}
+
+bool Pipeline::FindNextHopOf(const PacketContext& context, FlowRef flow, Verdict& verdict) {
   FlowState& state = sessions_.state(flow);
-  const net::IpAddress receiver =
-      ForwardingModes()[state.forwarding_mode]->Receiver(sessions_, flow);
+  const net::IpAddress receiver = modes_[state.forwarding_mode]->Receiver(sessions_, flow);
   if (context.snapshot.outside_addresses->contains(receiver)) [[unlikely]] {
     state.next_hop = kTurnsRound;
     state.next_hop_generation = context.snapshot.forwarding_generation;

@@ -77,6 +77,7 @@ class Pipeline {
 
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
+  net::Verdict OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishIcmpError(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishTunnelError(const PacketContext& context, Burst& burst, uint32_t i,
                                  size_t inner_offset);
@@ -130,17 +131,21 @@ class Pipeline {
   // Of a flow between two inside hosts whose mappings are at two workers: translated here as if it
   // left, it goes on at the other's as if it came in.
   net::Verdict TurnRound(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i);
+  static bool MayBegin(FlowRef flow, const net::ParsedPacket& parsed);
   bool IsOver(const PacketContext& context, FlowRef flow, const net::ParsedPacket& parsed) const;
   bool GoesOnStateless(const PacketContext& context, const Service& service,
                        const net::ParsedPacket& parsed);
   net::Verdict ForwardStateless(const PacketContext& context, const Service& service,
                                 const net::FlowKey& client_flow, Burst& burst, uint32_t i);
-  void TrackTcp(const PacketContext& context, FlowRef flow, uint8_t tcp_flags);
+  void TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state, uint8_t tcp_flags);
+  void MoveTcp(const PacketContext& context, FlowRef flow, TcpState next);
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
-  bool IsStale(const PacketContext& context, FlowRef flow) const;
+  static bool IsStale(const PacketContext& context, const FlowState& state);
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
   // Whether the packet can leave by that next hop, with what it has to grow by. Marks those that
   // can in fragments.
+  bool FitsAsItIs(const FlowState& state, const NextHop& next_hop, const Burst& burst,
+                  uint32_t i) const;
   bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop, Burst& burst,
             uint32_t i) const;
   net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, int added_bytes,
@@ -149,6 +154,7 @@ class Pipeline {
                       BackendSlot backend) const;
   // False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
+  bool FindNextHopOf(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   // In the place of a next hop: the receiver is one of our outside addresses (TurnRound).
   static constexpr uint16_t kTurnsRound = UINT16_MAX;
   // After EnsureNextHop.
@@ -169,6 +175,7 @@ class Pipeline {
   uint32_t worker_index_;
   SessionTable& sessions_;
   WorkerState& worker_;
+  const std::span<const ForwardingMode* const> modes_;
 
   // Of the burst at hand.
   std::array<net::ParsedPacket, kBurstCapacity> parsed_;

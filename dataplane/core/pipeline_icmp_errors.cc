@@ -68,7 +68,7 @@ Verdict Pipeline::FinishIcmpError(const PacketContext& context, Burst& burst, ui
   Verdict verdict = Verdict::kForwarded;
   if (!EnsureNextHop(context, flow, verdict)) return verdict;
   const NextHop& next_hop = NextHopOf(context, state);
-  const ForwardingMode& mode = *ForwardingModes()[state.forwarding_mode];
+  const ForwardingMode& mode = *modes_[state.forwarding_mode];
   // One that changes family is cut to fit.
   if (!ChangesFamily(state.flags) && !Fits(context, flow, next_hop, burst, i))
     return Verdict::kPacketTooBig;

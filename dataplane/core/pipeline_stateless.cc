@@ -49,8 +49,7 @@ Verdict Pipeline::ForwardStateless(const PacketContext& context, const Service& 
   TrimPadding(parsed, packet);
   if (!service.mode->keeps_ttl() && !DecrementTtl(parsed, packet))
     return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
-  worker_.backends[backend.slot].packets_to_backend.Add(1);
-  worker_.backends[backend.slot].bytes_to_backend.Add(packet.length);
+  worker_.backends[backend.slot].Count(Direction::kForward, packet.length);
   worker_.counters.stateless_packets.Add(1);
   service.mode->RewriteStateless(context, service, backend, parsed, packet);
   SetLinkLayer(next_hop, packet);

@@ -28,10 +28,11 @@ inline bool DecrementTtl(const net::ParsedPacket& parsed, net::Packet& packet) {
     return true;
   }
   auto& ip = net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
-  const net::Be16 before(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));
   --ip.ttl;
-  const net::Be16 after(static_cast<uint16_t>(ip.ttl << 8 | ip.protocol));
-  ip.checksum = net::ChecksumDelta().Replace(before, after).ApplyTo(ip.checksum);
+  // The upper byte of its word.
+  constexpr net::ChecksumDelta kOneLess =
+      net::ChecksumDelta().Replace(net::Be16(0x0100), net::Be16(0));
+  ip.checksum = kOneLess.ApplyTo(ip.checksum);
   return true;
 }
 

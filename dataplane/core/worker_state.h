@@ -25,14 +25,24 @@
 namespace steelyard::core {
 
 struct alignas(64) BackendCounters {
-  Counter packets_to_backend;
-  Counter bytes_to_backend;
-  Counter packets_to_client;
-  Counter bytes_to_client;
+  struct Traffic {
+    Counter packets;
+    Counter bytes;
+  };
+  const Traffic& to_backend() const { return traffic_[0]; }
+  const Traffic& to_client() const { return traffic_[1]; }
+  void Count(Direction direction, uint32_t bytes) {
+    Traffic& traffic = traffic_[static_cast<size_t>(direction)];
+    traffic.packets.Add(1);
+    traffic.bytes.Add(bytes);
+  }
   Counter sessions_created;
   Counter sessions_ended;
 
   uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
+
+ private:
+  std::array<Traffic, 2> traffic_;  // by Direction
 };
 
 // Opening and ending sessions only; packets are counted by backend.

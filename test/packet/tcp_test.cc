@@ -462,10 +462,10 @@ TEST_P(Tcp, CountsPacketsAndBytesOfTheBackend) {
   connection.FromBackend(kTcpAck, {}, Pattern(100));
   const core::BackendCounters& counters =
       box.worker().backends[box.service(family.vip, net::L4Protocol::kTcp).backends[0].slot];
-  EXPECT_EQ(counters.packets_to_backend.value(), 2u);
-  EXPECT_EQ(counters.packets_to_client.value(), 2u);
+  EXPECT_EQ(counters.to_backend().packets.value(), 2u);
+  EXPECT_EQ(counters.to_client().packets.value(), 2u);
   EXPECT_EQ(counters.sessions_active(), 1u);
-  EXPECT_GT(counters.bytes_to_client.value(), 100u + 2 * 40u);
+  EXPECT_GT(counters.to_client().bytes.value(), 100u + 2 * 40u);
 }
 
 TEST_P(Tcp, LookSeesWhatAPacketWouldMeet) {

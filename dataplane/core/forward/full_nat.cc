@@ -124,6 +124,13 @@ void ChangeFamilyOf(const PacketContext& context, FlowRef flow, ParsedPacket& pa
                context.worker.ip_identification++, parsed, packet);
 }
 
+// What the segments of an opened connection need, but for a few.
+bool NeedsNoMore(const FlowState& state, const ParsedPacket& parsed) {
+  constexpr uint8_t kMore = kFlowClientAddressPending | kFlowProxyHeaderPending | kFlowProxyHeader;
+  return (parsed.tcp_flags & (net::kTcpSyn | net::kTcpAck)) == net::kTcpAck &&
+         (state.flags & kMore) == 0 && !parsed.has_other_options && parsed.sack_offset == 0;
+}
+
 ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                                ParsedPacket& parsed, Packet& packet) {
   const FlowState& state = context.sessions.state(flow);
@@ -168,6 +175,20 @@ ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, cons
   return changes;
 }
 
+ChecksumDelta Adjust(const PacketContext& context, FlowRef flow, const FlowState& state,
+                     const NextHop& next_hop, ParsedPacket& parsed, Packet& packet) {
+  const bool from_client = DirectionOf(flow) == Direction::kForward;
+  if (state.protocol == net::L4Protocol::kTcp) {
+    if (!NeedsNoMore(state, parsed)) [[unlikely]]
+      return from_client ? AdjustFromClient(context, flow, next_hop, parsed, packet)
+                         : AdjustFromBackend(context, flow, next_hop, parsed, packet);
+    return ShiftClock(DirectionOf(flow), state.sequence_delta, state.timestamp_delta, parsed, packet);
+  }
+  if (from_client && (state.flags & kFlowProxyHeaderPending) != 0)
+    return AddProxyHeaderToDatagram(context.sessions, flow, parsed, packet);
+  return {};
+}
+
 class FullNatMode : public ForwardingMode {
  public:
   std::string_view name() const override { return "full_nat"; }
@@ -209,17 +230,11 @@ class FullNatMode : public ForwardingMode {
 
   void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                ParsedPacket& parsed, Packet& packet) const override {
-    if (context.sessions.state(flow).flags & kFlowResizes) [[unlikely]]
+    const FlowState& state = context.sessions.state(flow);
+    if (state.flags & kFlowResizes) [[unlikely]]
       ChangeFamilyOf(context, flow, parsed, packet);
-    ChecksumDelta changes;
-    if (parsed.protocol() == net::L4Protocol::kTcp)
-      changes = DirectionOf(flow) == Direction::kForward
-                    ? AdjustFromClient(context, flow, next_hop, parsed, packet)
-                    : AdjustFromBackend(context, flow, next_hop, parsed, packet);
-    else if (DirectionOf(flow) == Direction::kForward &&
-             (context.sessions.state(flow).flags & kFlowProxyHeaderPending))
-      changes = AddProxyHeaderToDatagram(context.sessions, flow, parsed, packet);
-    TranslatePacket(context.sessions, flow, parsed, packet, changes);
+    TranslatePacket(context.sessions, flow, parsed, packet,
+                    Adjust(context, flow, state, next_hop, parsed, packet));
   }
 
   int AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,

@@ -25,15 +25,6 @@ ChecksumDelta ReplaceInSegment(const ParsedPacket& parsed, Packet& packet, size_
   return ChecksumDelta().Replace(before, packet.data + begin, end - begin);
 }
 
-ChecksumDelta Shift32(const ParsedPacket& parsed, Packet& packet, size_t offset, uint32_t delta) {
-  const Be32 before = HeaderAt<Be32>(packet, offset);
-  const Be32 after(before.value() + delta);
-  if ((offset - parsed.l4_offset) % 2 != 0)
-    return ReplaceInSegment(parsed, packet, offset, &after, sizeof after);
-  HeaderAt<Be32>(packet, offset) = after;
-  return ChecksumDelta().Replace(before, after);
-}
-
 }  // namespace
 
 ChecksumDelta ClampMss(uint16_t max_segment_bytes, const ParsedPacket& parsed, Packet& packet) {
@@ -44,34 +35,17 @@ ChecksumDelta ClampMss(uint16_t max_segment_bytes, const ParsedPacket& parsed, P
   return ReplaceInSegment(parsed, packet, offset, &clamped, sizeof clamped);
 }
 
-ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
-                            const ParsedPacket& parsed, Packet& packet) {
-  auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
-  const Be32 sequence(tcp.sequence.value() + sequence_delta);
-  ChecksumDelta changes;
-  changes.Replace(tcp.sequence, sequence);
-  tcp.sequence = sequence;
-  if (parsed.timestamps_offset != 0)
-    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 2u, timestamp_delta));
-  return changes;
+ChecksumDelta ShiftAtOddOffset(const ParsedPacket& parsed, Packet& packet, size_t offset,
+                               uint32_t delta) {
+  const Be32 after(HeaderAt<Be32>(packet, offset).value() + delta);
+  return ReplaceInSegment(parsed, packet, offset, &after, sizeof after);
 }
 
-ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
-                                  const ParsedPacket& parsed, Packet& packet) {
-  // Without ACK neither the field nor TSecr means anything (RFC 7323 section 3.2).
-  if ((parsed.tcp_flags & net::kTcpAck) == 0) return {};
-  auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
-  const Be32 acknowledgment(tcp.acknowledgment.value() - sequence_delta);
+ChecksumDelta ShiftSack(uint32_t sequence_delta, const ParsedPacket& parsed, Packet& packet) {
   ChecksumDelta changes;
-  changes.Replace(tcp.acknowledgment, acknowledgment);
-  tcp.acknowledgment = acknowledgment;
-  if (parsed.timestamps_offset != 0)
-    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 6u, 0 - timestamp_delta));
-  if (parsed.sack_offset != 0) {
-    const uint8_t bytes = packet.data[parsed.sack_offset + 1];
-    for (size_t at = 2; at < bytes; at += 4)
-      changes.Add(Shift32(parsed, packet, parsed.sack_offset + at, 0 - sequence_delta));
-  }
+  const uint8_t bytes = packet.data[parsed.sack_offset + 1];
+  for (size_t at = 2; at < bytes; at += 4)
+    changes.Add(Shift32(parsed, packet, parsed.sack_offset + at, 0 - sequence_delta));
   return changes;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "core/tcp_state.h"
 #include "net/checksum.h"
 #include "net/parser.h"
 
@@ -16,16 +17,69 @@ namespace steelyard::core {
 net::ChecksumDelta ClampMss(uint16_t max_segment_bytes, const net::ParsedPacket& parsed,
                             net::Packet& packet);
 
+// A number of 32 bits at that offset of the packet, in the TCP header.
+net::ChecksumDelta ShiftAtOddOffset(const net::ParsedPacket& parsed, net::Packet& packet,
+                                    size_t offset, uint32_t delta);
+inline net::ChecksumDelta Shift32(const net::ParsedPacket& parsed, net::Packet& packet,
+                                  size_t offset, uint32_t delta) {
+  if ((offset - parsed.l4_offset) % 2 != 0) [[unlikely]]
+    return ShiftAtOddOffset(parsed, packet, offset, delta);
+  const net::Be32 before = net::HeaderAt<net::Be32>(packet, offset);
+  const net::Be32 after(before.value() + delta);
+  net::HeaderAt<net::Be32>(packet, offset) = after;
+  return net::ChecksumDelta().Replace(before, after);
+}
+net::ChecksumDelta ShiftSack(uint32_t sequence_delta, const net::ParsedPacket& parsed,
+                             net::Packet& packet);
+
 // The sender's sequence number and timestamp clock, shifted.
-net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
-                                 const net::ParsedPacket& parsed, net::Packet& packet);
+inline net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                        const net::ParsedPacket& parsed, net::Packet& packet) {
+  constexpr size_t kSequence = offsetof(net::TcpHeader, sequence);
+  net::ChecksumDelta changes =
+      Shift32(parsed, packet, parsed.l4_offset + kSequence, sequence_delta);
+  if (parsed.timestamps_offset != 0)
+    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 2u, timestamp_delta));
+  return changes;
+}
 
 // What the other side echoes of them (acknowledgment, SACK blocks (RFC 2018), TSecr), shifted back.
-net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
-                                       const net::ParsedPacket& parsed, net::Packet& packet);
+inline net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                              const net::ParsedPacket& parsed,
+                                              net::Packet& packet) {
+  // Without ACK neither the field nor TSecr means anything (RFC 7323 section 3.2).
+  if ((parsed.tcp_flags & net::kTcpAck) == 0) return {};
+  constexpr size_t kAcknowledgment = offsetof(net::TcpHeader, acknowledgment);
+  net::ChecksumDelta changes =
+      Shift32(parsed, packet, parsed.l4_offset + kAcknowledgment, 0 - sequence_delta);
+  if (parsed.timestamps_offset != 0)
+    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 6u, 0 - timestamp_delta));
+  if (parsed.sack_offset != 0) [[unlikely]]
+    changes.Add(ShiftSack(sequence_delta, parsed, packet));
+  return changes;
+}
 
-// Takes the `hidden` sequence numbers before `first` away from what the other side echoes: one among
-// them becomes `first`, one before them goes up by as many.
+// Either, by direction, of a segment that has an ACK and no SACK blocks. By arithmetic, not by a
+// branch: nobody can guess the direction of the next packet.
+inline net::ChecksumDelta ShiftClock(Direction direction, uint32_t sequence_delta,
+                                     uint32_t timestamp_delta, const net::ParsedPacket& parsed,
+                                     net::Packet& packet) {
+  static_assert(offsetof(net::TcpHeader, acknowledgment) ==
+                offsetof(net::TcpHeader, sequence) + sizeof(uint32_t));
+  const auto reverse = static_cast<uint32_t>(direction);
+  const size_t behind = reverse * sizeof(uint32_t);
+  const uint32_t sign = 0 - reverse;  // (n ^ sign) - sign is n or -n
+  net::ChecksumDelta changes =
+      Shift32(parsed, packet, parsed.l4_offset + offsetof(net::TcpHeader, sequence) + behind,
+              (sequence_delta ^ sign) - sign);
+  if (parsed.timestamps_offset != 0)
+    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 2u + behind,
+                        (timestamp_delta ^ sign) - sign));
+  return changes;
+}
+
+// Takes the `hidden` sequence numbers before `first` away from what the other side echoes: one
+// among them becomes `first`, one before them goes up by as many.
 uint32_t WithoutHidden(uint32_t sequence, uint32_t first, uint32_t hidden);
 // The same for a segment's acknowledgment and SACK blocks. A block of nothing but hidden numbers
 // becomes padding.

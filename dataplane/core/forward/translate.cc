@@ -9,25 +9,6 @@ using net::HeaderAt;
 using net::Packet;
 using net::ParsedPacket;
 
-namespace {
-
-// TCP and UDP have their ports in the same place; the checksum's differs.
-void TranslateL4(const ParsedPacket& parsed, Packet& packet, net::L4Protocol protocol,
-                 Be16 source_port, Be16 destination_port, ChecksumDelta changes) {
-  auto& ports = HeaderAt<net::UdpHeader>(packet, parsed.l4_offset);
-  changes.Replace(ports.source_port, source_port);
-  changes.Replace(ports.destination_port, destination_port);
-  ports.source_port = source_port;
-  ports.destination_port = destination_port;
-  if (protocol == net::L4Protocol::kTcp) {
-    auto& tcp = HeaderAt<net::TcpHeader>(packet, parsed.l4_offset);
-    tcp.checksum = changes.ApplyTo(tcp.checksum);
-  } else if (ports.checksum.raw() != 0) {
-    ports.checksum = changes.ApplyToUdp(ports.checksum);
-  }
-}
-
-// `changes`: under the checksum, which in IPv4 covers no addresses.
 void TranslateEcho(const ParsedPacket& parsed, Packet& packet, Be16 source_port,
                    Be16 destination_port, ChecksumDelta changes) {
   auto& echo = HeaderAt<net::IcmpEchoHeader>(packet, parsed.l4_offset);
@@ -36,24 +17,8 @@ void TranslateEcho(const ParsedPacket& parsed, Packet& packet, Be16 source_port,
   echo.identifier = identifier;
 }
 
-}  // namespace
-
-void TranslatePacket(const SessionTable& sessions, FlowRef flow, const ParsedPacket& parsed,
-                     Packet& packet, ChecksumDelta l4_changes) {
-  if (!sessions.IsWide(flow)) {
-    const NarrowFlow& record = sessions.narrow(flow);
-    const ChecksumDelta addresses(record.state.address_checksum_delta);
-    auto& ip = HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
-    ip.source = record.new_source;
-    ip.destination = record.new_destination;
-    ip.checksum = addresses.ApplyTo(ip.checksum);
-    if (record.state.protocol == net::L4Protocol::kIcmp) [[unlikely]]
-      return TranslateEcho(parsed, packet, record.new_source_port, record.new_destination_port,
-                           l4_changes);
-    return TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
-                       record.new_destination_port, l4_changes.Add(addresses));
-  }
-  const WideFlow& record = sessions.wide(flow);
+void TranslateWidePacket(const WideFlow& record, const ParsedPacket& parsed, Packet& packet,
+                         ChecksumDelta l4_changes) {
   // Else ChangeFamily has written them.
   if ((record.state.flags & kFlowRewriteIsIpv4) == 0) [[likely]] {
     auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);

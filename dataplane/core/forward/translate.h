@@ -11,9 +11,49 @@
 
 namespace steelyard::core {
 
+// TCP and UDP have their ports in the same place; the checksum's differs.
+inline void TranslateL4(const net::ParsedPacket& parsed, net::Packet& packet,
+                        net::L4Protocol protocol, net::Be16 source_port, net::Be16 destination_port,
+                        net::ChecksumDelta changes) {
+  auto& ports = net::HeaderAt<net::UdpHeader>(packet, parsed.l4_offset);
+  changes.Replace(ports.source_port, source_port);
+  changes.Replace(ports.destination_port, destination_port);
+  ports.source_port = source_port;
+  ports.destination_port = destination_port;
+  if (protocol == net::L4Protocol::kTcp) [[likely]] {
+    auto& tcp = net::HeaderAt<net::TcpHeader>(packet, parsed.l4_offset);
+    tcp.checksum = changes.ApplyTo(tcp.checksum);
+  } else if (ports.checksum.raw() != 0) {
+    ports.checksum = changes.ApplyToUdp(ports.checksum);
+  }
+}
+
+// `changes`: under the checksum, which in IPv4 covers no addresses.
+void TranslateEcho(const net::ParsedPacket& parsed, net::Packet& packet, net::Be16 source_port,
+                   net::Be16 destination_port, net::ChecksumDelta changes);
+
+void TranslateWidePacket(const WideFlow& record, const net::ParsedPacket& parsed,
+                         net::Packet& packet, net::ChecksumDelta l4_changes);
+
 // `l4_changes`: what else was changed under the TCP or UDP checksum (not addresses or ports).
-void TranslatePacket(const SessionTable& sessions, FlowRef flow, const net::ParsedPacket& parsed,
-                     net::Packet& packet, net::ChecksumDelta l4_changes);
+// Inline: most packets' whole rewrite is here.
+inline void TranslatePacket(const SessionTable& sessions, FlowRef flow,
+                            const net::ParsedPacket& parsed, net::Packet& packet,
+                            net::ChecksumDelta l4_changes) {
+  if (sessions.IsWide(flow))
+    return TranslateWidePacket(sessions.wide(flow), parsed, packet, l4_changes);
+  const NarrowFlow& record = sessions.narrow(flow);
+  const net::ChecksumDelta addresses(record.state.address_checksum_delta);
+  auto& ip = net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
+  ip.source = record.new_source;
+  ip.destination = record.new_destination;
+  ip.checksum = addresses.ApplyTo(ip.checksum);
+  if (record.state.protocol == net::L4Protocol::kIcmp) [[unlikely]]
+    return TranslateEcho(parsed, packet, record.new_source_port, record.new_destination_port,
+                         l4_changes);
+  TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
+              record.new_destination_port, l4_changes.Add(addresses));
+}
 
 // Adds `bytes` (a multiple of four) of TCP option behind the fixed TCP header by moving everything
 // before it to the front; offsets of `parsed` follow. The caller has made sure of headroom and of
