@@ -82,15 +82,19 @@ bool SessionTable::PutInto(uint32_t bucket_index, uint64_t hash, FlowRef flow) {
   return true;
 }
 
-// Makes room by moving one entry to its other bucket.
-bool SessionTable::DisplaceOneFrom(uint32_t bucket_index) {
+// Makes room in a full bucket by moving one entry to its other bucket, and where all of those are
+// full, `moves` deep, one out of them first.
+bool SessionTable::DisplaceOneFrom(uint32_t bucket_index, int moves) {
   Bucket& bucket = buckets_[bucket_index];
   for (int entry = 0; entry < kBucketEntries; ++entry) {
     const FlowRef flow = bucket.flows[entry];
     const uint64_t hash = HashOf(flow);
     const uint32_t primary = PrimaryBucket(hash);
     const bool leaves_home = primary == bucket_index;
-    if (!PutInto(leaves_home ? SecondaryBucket(hash) : primary, hash, flow)) continue;
+    const uint32_t other = leaves_home ? SecondaryBucket(hash) : primary;
+    if (!PutInto(other, hash, flow) &&
+        (moves == 1 || !DisplaceOneFrom(other, moves - 1) || !PutInto(other, hash, flow)))
+      continue;
     bucket.occupied = static_cast<uint8_t>(bucket.occupied & ~(1u << entry));
     buckets_[primary].displaced += leaves_home ? 1 : -1;
     return true;
@@ -103,12 +107,14 @@ bool SessionTable::Place(uint64_t hash, FlowRef flow) {
   if (PutInto(primary, hash, flow)) [[likely]]
     return true;
   const uint32_t secondary = SecondaryBucket(hash);
-  if (PutInto(secondary, hash, flow) ||
-      (DisplaceOneFrom(secondary) && PutInto(secondary, hash, flow))) {
+  if (PutInto(secondary, hash, flow)) {
     ++buckets_[primary].displaced;
     return true;
   }
-  return DisplaceOneFrom(primary) && PutInto(primary, hash, flow);
+  // Fewest moves first: nearly always one is enough.
+  for (int moves = 1; moves <= kMostMoves; ++moves)
+    if (DisplaceOneFrom(primary, moves)) return PutInto(primary, hash, flow);
+  return false;
 }
 
 void SessionTable::Unplace(uint64_t hash, FlowRef flow) {

@@ -5,7 +5,7 @@
 // Buckets are one cache line: eight 16-bit signatures and eight 32-bit flow references. A key lives
 // in its primary bucket, or, when that was full, in its secondary one; the primary counts how many
 // of its keys went elsewhere, so a miss reads one line unless there were any (Pagh and Rodler's
-// cuckoo hashing with buckets, one displacement deep). A new session that finds no place is
+// cuckoo hashing with buckets, two displacements deep). A new session that finds no place is
 // refused; an established one is never evicted.
 //
 // All memory is the caller's, handed over zeroed and 64-byte aligned; nothing is allocated later.
@@ -131,6 +131,7 @@ class SessionTable {
 
  private:
   static constexpr int kBucketEntries = 8;
+  static constexpr int kMostMoves = 2;
   struct alignas(64) Bucket {
     uint16_t signatures[kBucketEntries];
     FlowRef flows[kBucketEntries];
@@ -177,7 +178,7 @@ class SessionTable {
   uint64_t HashOf(FlowRef flow) const;
   bool Place(uint64_t hash, FlowRef flow);
   bool PutInto(uint32_t bucket, uint64_t hash, FlowRef flow);
-  bool DisplaceOneFrom(uint32_t bucket);
+  bool DisplaceOneFrom(uint32_t bucket, int moves);
   void Unplace(uint64_t hash, FlowRef flow);
   static bool NeedsWide(net::Family key, net::Family rewrite) {
     return key != net::Family::kIpv4 || rewrite != net::Family::kIpv4;

@@ -153,6 +153,29 @@ INSTANTIATE_TEST_SUITE_P(Capacities, FullTable,
                                          SessionCapacity{10'000, 10'000},
                                          SessionCapacity{100'000, 1}, SessionCapacity{500, 77}));
 
+// With one move of an entry to make room, one of some million keys found none.
+TEST(SessionTable, AMillionSessionsFillATableOfAMillion) {
+  constexpr SessionCapacity kCapacity{1'000'000, 0};
+  std::vector<std::byte> memory(SessionTable::RequiredBytes(kCapacity) + 64);
+  const size_t slack = -reinterpret_cast<uintptr_t>(memory.data()) % 64;
+  for (uint64_t secret = 1; secret <= 3; ++secret) {
+    std::fill(memory.begin(), memory.end(), std::byte{});
+    SessionTable table(std::span<std::byte>(memory).subspan(slack), kCapacity,
+                       {{secret * 0x9e3779b97f4a7c15, secret, 3, 0xd1b54a32d192ed03, 5}});
+    const auto host = [](uint32_t bits, uint32_t port) -> net::Endpoint {
+      return {net::Ipv4Address{Be32(bits)}, Be16(static_cast<uint16_t>(port))};
+    };
+    for (uint32_t i = 0; i < kCapacity.narrow; ++i) {
+      const FlowKey front(host(0xc6120000 + i / 50'000, 1024 + i % 50'000), host(0x0a00010a, 80),
+                          L4Protocol::kTcp);
+      const FlowKey back(host(0x0a000264 + i / 50'000, 1024 + i % 50'000),
+                         host(0x0a00030b + i % 64, 8080), L4Protocol::kTcp);
+      ASSERT_NE(table.Insert({front, back}, {back.Reversed(), front.Reversed()}), kNoSession)
+          << "secret " << secret << " after " << i;
+    }
+  }
+}
+
 TEST(SessionTable, FullPoolRefusesItsKindOnly) {
   TableAndModel both({4, 4});
   RandomSessions make(6);
