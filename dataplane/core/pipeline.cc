@@ -46,8 +46,7 @@ void Pipeline::Parse(const Snapshot& snapshot, const Burst& burst) {
     if (i + kAhead < burst.count) __builtin_prefetch(burst.packet[i + kAhead].data);
     const auto origin = burst.steered[i] == Steered::kTurned ? net::PacketOrigin::kOurselves
                                                              : net::PacketOrigin::kWire;
-    // In place: an assignment would copy a cache line.
-    new (&parsed_[i]) ParsedPacket(net::ParsePacket(burst.packet[i], port_mac, origin));
+    net::ParsePacket(burst.packet[i], port_mac, origin, parsed_[i]);
   }
 }
 
@@ -106,7 +105,7 @@ bool AwaitsConfiguration(const ParsedPacket& parsed, FlowRef flow) {
 
 }  // namespace
 
-Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
+inline Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   if (burst.IsHandedOff(i)) return Verdict::kConsumed;
   if (context.snapshot.awaits_configuration && AwaitsConfiguration(parsed, flow_[i])) [[unlikely]]
@@ -137,7 +136,7 @@ FlowRef Pipeline::FindAgain(uint32_t i) const {
                                              : sessions_.Find(parsed.v6, hash_[i]);
 }
 
-Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
+inline Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, uint32_t i) {
   // An earlier packet of this burst may have opened or ended this very session.
   FlowRef flow = found_at_change_ == sessions_.change_count() ? flow_[i] : FindAgain(i);
   if (flow != kNoFlow) [[likely]] {
@@ -164,7 +163,7 @@ Verdict Pipeline::OpenAndForward(const PacketContext& context, Burst& burst, uin
 }
 
 // Whether the packet may be the first of a new session under the key of an old one.
-bool Pipeline::MayBegin(FlowRef flow, const ParsedPacket& parsed) {
+inline bool Pipeline::MayBegin(FlowRef flow, const ParsedPacket& parsed) {
   // The direction last: nobody can guess it, and of most packets it need not be known.
   return (parsed.protocol() != L4Protocol::kTcp || EventOf(parsed.tcp_flags) == TcpEvent::kSyn) &&
          DirectionOf(flow) == Direction::kForward;
@@ -236,8 +235,8 @@ uint16_t Pipeline::MtuTowards(const PacketContext& context, const NextHop& next_
 }
 
 // What is true of nearly every packet.
-bool Pipeline::FitsAsItIs(const FlowState& state, const NextHop& next_hop, const Burst& burst,
-                          uint32_t i) const {
+inline bool Pipeline::FitsAsItIs(const FlowState& state, const NextHop& next_hop,
+                                 const Burst& burst, uint32_t i) const {
   return (state.flags & (kFlowResizes | kFlowProxyHeaderPending)) == 0 && !burst.is_reassembled &&
          parsed_[i].l3_end - net::kL3Offset <= next_hop.mtu;
 }
@@ -262,14 +261,14 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
   return true;
 }
 
-void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
+inline void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
   ++state.packets;
   state.bytes += bytes;
   worker_.backends[state.backend_slot].Count(DirectionOf(flow), bytes);
 }
 
-void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state,
-                        uint8_t tcp_flags) {
+inline void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state,
+                               uint8_t tcp_flags) {
   const TcpState next = state.flags & kFlowOneWay
                             ? NextStateOneWay(state.tcp_state, tcp_flags)
                             : NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
@@ -286,7 +285,7 @@ void Pipeline::MoveTcp(const PacketContext& context, FlowRef flow, TcpState next
   sessions_.timers().Move(session, DeadlineMs(context.snapshot, session));
 }
 
-bool Pipeline::IsStale(const PacketContext& context, const FlowState& state) {
+inline bool Pipeline::IsStale(const PacketContext& context, const FlowState& state) {
   return state.next_hop_generation != context.snapshot.forwarding_generation;
 }
 

@@ -46,8 +46,7 @@ void NoteTcpOption(ParsedPacket& parsed, const uint8_t* option, uint16_t offset)
 }
 
 // Options from `at` to `end`. False: they are not a list.
-[[gnu::noinline]] bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end,
-                                       ParsedPacket& parsed) {
+bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end, ParsedPacket& parsed) {
   // What nearly every segment of an established connection carries: NOP, NOP, timestamps.
   static constexpr uint8_t kUsual[4] = {kTcpOptionNop, kTcpOptionNop, kTcpOptionTimestamps, 10};
   if (end - at == 12 && std::memcmp(packet.data + at, kUsual, sizeof kUsual) == 0) {
@@ -86,6 +85,12 @@ constexpr uint32_t kPossibleTcpFlags = [] {
 
 // --- layer 4 -----------------------------------------------------------------------------------
 
+[[gnu::noinline]] void TakeTcpOptions(const Packet& packet, ParsedPacket& parsed) {
+  const auto options = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
+  if (!ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
+    Malformed(parsed, Verdict::kMalformedTcp);
+}
+
 template <typename Key>
 void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
@@ -96,13 +101,10 @@ void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
     return Malformed(parsed, Verdict::kMalformedTcp);
   parsed.tcp_flags = tcp.flags;
   parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + tcp.header_bytes());
-  const auto options = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
-  if (options != parsed.payload_offset &&
-      !ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
-    return Malformed(parsed, Verdict::kMalformedTcp);
   key.source_port = tcp.source_port;
   key.destination_port = tcp.destination_port;
   parsed.packet_class = PacketClass::kFlow;
+  if (tcp.header_bytes() != sizeof(TcpHeader)) TakeTcpOptions(packet, parsed);
 }
 
 template <typename Key>
@@ -294,7 +296,7 @@ template <typename Key>
 
 enum class OptionsVerdict { kFine, kSourceRoute, kBroken };
 
-[[gnu::noinline]] OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
+OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
   constexpr uint8_t kEnd = 0, kNop = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137;
   while (at < end) {
     if (*at == kEnd) return OptionsVerdict::kFine;
@@ -309,35 +311,16 @@ enum class OptionsVerdict { kFine, kSourceRoute, kBroken };
   return OptionsVerdict::kFine;
 }
 
-// Of a header whose length was found to be there.
-bool HasValidChecksum(const Ipv4Header& ip) {
-  ChecksumSum sum = SumHeader(ip);
-  if (ip.header_bytes() != sizeof ip) [[unlikely]]
-    sum = SumBytes(&ip + 1, ip.header_bytes() - sizeof ip, sum);
-  return FoldSum(sum) == 0xffff;
-}
-
-void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
-  const size_t available = packet.length - kL3Offset;
-  if (available < sizeof(Ipv4Header)) return Malformed(parsed, Verdict::kMalformedIpv4);
+// Behind a header that was found to be right.
+void ParseIpv4Payload(const Packet& packet, PacketOrigin origin, size_t header_bytes,
+                      size_t total_bytes, ParsedPacket& parsed) {
   const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
-  const size_t header_bytes = ip.header_bytes();
-  const size_t total_bytes = ip.total_length.value();
-  if (ip.version() != 4 || header_bytes < sizeof(Ipv4Header) || total_bytes < header_bytes ||
-      total_bytes > available || !HasValidChecksum(ip))
-    return Malformed(parsed, Verdict::kMalformedIpv4);
-  if (header_bytes > sizeof(Ipv4Header)) {
-    const auto* options = packet.data + kL3Offset + sizeof(Ipv4Header);
-    const auto outcome = CheckIpv4Options(options, packet.data + kL3Offset + header_bytes);
-    if (outcome == OptionsVerdict::kBroken) return Malformed(parsed, Verdict::kMalformedIpv4);
-    if (outcome == OptionsVerdict::kSourceRoute) return;
-  }
   parsed.family = Family::kIpv4;
   parsed.l4_offset = static_cast<uint16_t>(kL3Offset + header_bytes);
   parsed.l3_end = static_cast<uint16_t>(kL3Offset + total_bytes);
   if (origin == PacketOrigin::kWire && IsMartian(ip.source, ip.destination)) return;
   parsed.v4 = {ip.source, ip.destination, {}, {}, static_cast<L4Protocol>(ip.protocol)};
-  if (ip.is_fragment()) {
+  if (ip.is_fragment()) [[unlikely]] {
     if (IsFlowProtocol(parsed.family, parsed.v4.protocol))
       parsed.packet_class = PacketClass::kFragment;
     return;
@@ -345,6 +328,36 @@ void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) 
   if (parsed.v4.protocol == L4Protocol::kTcp) return ParseTcp(packet, parsed, parsed.v4);
   if (parsed.v4.protocol == L4Protocol::kUdp) return ParseUdp(packet, parsed, parsed.v4);
   if (parsed.v4.protocol == L4Protocol::kIcmp) return ParseIcmp(packet, parsed, parsed.v4);
+}
+
+// Of any length.
+[[gnu::noinline]] void ParseAnyIpv4(const Packet& packet, PacketOrigin origin,
+                                    ParsedPacket& parsed) {
+  const size_t available = packet.length - kL3Offset;
+  const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
+  const size_t header_bytes = ip.header_bytes();
+  const size_t total_bytes = ip.total_length.value();
+  if (ip.version() != 4 || header_bytes < sizeof(Ipv4Header) || total_bytes < header_bytes ||
+      total_bytes > available || FoldSum(SumBytes(&ip, header_bytes)) != 0xffff)
+    return Malformed(parsed, Verdict::kMalformedIpv4);
+  const auto* options = packet.data + kL3Offset + sizeof(Ipv4Header);
+  const auto outcome = CheckIpv4Options(options, packet.data + kL3Offset + header_bytes);
+  if (outcome == OptionsVerdict::kBroken) return Malformed(parsed, Verdict::kMalformedIpv4);
+  if (outcome == OptionsVerdict::kSourceRoute) return;
+  ParseIpv4Payload(packet, origin, header_bytes, total_bytes, parsed);
+}
+
+void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
+  const size_t available = packet.length - kL3Offset;
+  if (available < sizeof(Ipv4Header)) return Malformed(parsed, Verdict::kMalformedIpv4);
+  const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
+  constexpr uint8_t kWithoutOptions = 4 << 4 | sizeof(Ipv4Header) / 4;
+  if (ip.version_and_length != kWithoutOptions) [[unlikely]]
+    return ParseAnyIpv4(packet, origin, parsed);
+  const size_t total_bytes = ip.total_length.value();
+  if (total_bytes < sizeof ip || total_bytes > available || FoldSum(SumHeader(ip)) != 0xffff)
+    return Malformed(parsed, Verdict::kMalformedIpv4);
+  ParseIpv4Payload(packet, origin, sizeof ip, total_bytes, parsed);
 }
 
 [[gnu::noinline]] void ParseIpv6(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) {
@@ -376,20 +389,17 @@ void ParseIpv4(const Packet& packet, PacketOrigin origin, ParsedPacket& parsed) 
 
 }  // namespace
 
-ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac, PacketOrigin origin) {
-  ParsedPacket parsed;
-  if (packet.length < sizeof(EthernetHeader)) {
-    Malformed(parsed, Verdict::kMalformedEthernet);
-    return parsed;
-  }
+// What is not met with every packet is the last call on its way, so that the usual one saves no
+// registers for it.
+void ParsePacket(const Packet& packet, const MacAddress& port_mac, PacketOrigin origin,
+                 ParsedPacket& parsed) {
+  new (&parsed) ParsedPacket();
+  if (packet.length < sizeof(EthernetHeader)) return Malformed(parsed, Verdict::kMalformedEthernet);
   const auto& ethernet = HeaderAt<EthernetHeader>(packet, 0);
   // Offsets are 16 bits; no port of ours has frames near that.
-  if (ethernet.destination != port_mac || packet.length > UINT16_MAX) return parsed;
-  if (ethernet.ether_type == kEtherTypeIpv4)
-    ParseIpv4(packet, origin, parsed);
-  else if (ethernet.ether_type == kEtherTypeIpv6)
-    ParseIpv6(packet, origin, parsed);
-  return parsed;
+  if (ethernet.destination != port_mac || packet.length > UINT16_MAX) return;
+  if (ethernet.ether_type == kEtherTypeIpv4) return ParseIpv4(packet, origin, parsed);
+  if (ethernet.ether_type == kEtherTypeIpv6) return ParseIpv6(packet, origin, parsed);
 }
 
 std::optional<FlowKey> QuotedInnerFlow(const Packet& packet, const ParsedPacket& parsed,

@@ -65,8 +65,15 @@ inline constexpr uint16_t kL3Offset = sizeof(EthernetHeader);
 enum class PacketOrigin : uint8_t { kWire, kOurselves };
 
 // `port_mac`: frames sent to another address are the kernel's business.
-ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac,
-                         PacketOrigin origin = PacketOrigin::kWire);
+// `parsed` is written anew, whatever it held.
+void ParsePacket(const Packet& packet, const MacAddress& port_mac, PacketOrigin origin,
+                 ParsedPacket& parsed);
+inline ParsedPacket ParsePacket(const Packet& packet, const MacAddress& port_mac,
+                                PacketOrigin origin = PacketOrigin::kWire) {
+  ParsedPacket parsed;
+  ParsePacket(packet, port_mac, origin, parsed);
+  return parsed;
+}
 
 constexpr bool IsIcmp(L4Protocol protocol) {
   return protocol == L4Protocol::kIcmp || protocol == L4Protocol::kIcmpv6;

@@ -124,11 +124,14 @@ void ChangeFamilyOf(const PacketContext& context, FlowRef flow, ParsedPacket& pa
                context.worker.ip_identification++, parsed, packet);
 }
 
-// What the segments of an opened connection need, but for a few.
+// Whether the packet is a segment of an opened connection like most: only addresses, ports and
+// clocks change.
 bool NeedsNoMore(const FlowState& state, const ParsedPacket& parsed) {
-  constexpr uint8_t kMore = kFlowClientAddressPending | kFlowProxyHeaderPending | kFlowProxyHeader;
-  return (parsed.tcp_flags & (net::kTcpSyn | net::kTcpAck)) == net::kTcpAck &&
-         (state.flags & kMore) == 0 && !parsed.has_other_options && parsed.sack_offset == 0;
+  constexpr uint8_t kMore =
+      kFlowClientAddressPending | kFlowProxyHeaderPending | kFlowProxyHeader | kFlowResizes;
+  return state.protocol == net::L4Protocol::kTcp && (state.flags & kMore) == 0 &&
+         (parsed.tcp_flags & (net::kTcpSyn | net::kTcpAck)) == net::kTcpAck &&
+         !parsed.has_other_options && parsed.sack_offset == 0;
 }
 
 ChecksumDelta AdjustFromClient(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
@@ -175,18 +178,19 @@ ChecksumDelta AdjustFromBackend(const PacketContext& context, FlowRef flow, cons
   return changes;
 }
 
-ChecksumDelta Adjust(const PacketContext& context, FlowRef flow, const FlowState& state,
-                     const NextHop& next_hop, ParsedPacket& parsed, Packet& packet) {
+[[gnu::noinline]] void RewriteOtherwise(const PacketContext& context, FlowRef flow,
+                                        const NextHop& next_hop, ParsedPacket& parsed,
+                                        Packet& packet) {
+  const uint8_t flags = context.sessions.state(flow).flags;
+  if (flags & kFlowResizes) ChangeFamilyOf(context, flow, parsed, packet);
   const bool from_client = DirectionOf(flow) == Direction::kForward;
-  if (state.protocol == net::L4Protocol::kTcp) {
-    if (!NeedsNoMore(state, parsed)) [[unlikely]]
-      return from_client ? AdjustFromClient(context, flow, next_hop, parsed, packet)
-                         : AdjustFromBackend(context, flow, next_hop, parsed, packet);
-    return ShiftClock(DirectionOf(flow), state.sequence_delta, state.timestamp_delta, parsed, packet);
-  }
-  if (from_client && (state.flags & kFlowProxyHeaderPending) != 0)
-    return AddProxyHeaderToDatagram(context.sessions, flow, parsed, packet);
-  return {};
+  ChecksumDelta changes;
+  if (parsed.protocol() == net::L4Protocol::kTcp)
+    changes = from_client ? AdjustFromClient(context, flow, next_hop, parsed, packet)
+                          : AdjustFromBackend(context, flow, next_hop, parsed, packet);
+  else if (from_client && (flags & kFlowProxyHeaderPending))
+    changes = AddProxyHeaderToDatagram(context.sessions, flow, parsed, packet);
+  TranslatePacket(context.sessions, flow, parsed, packet, changes);
 }
 
 class FullNatMode : public ForwardingMode {
@@ -231,10 +235,11 @@ class FullNatMode : public ForwardingMode {
   void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                ParsedPacket& parsed, Packet& packet) const override {
     const FlowState& state = context.sessions.state(flow);
-    if (state.flags & kFlowResizes) [[unlikely]]
-      ChangeFamilyOf(context, flow, parsed, packet);
-    TranslatePacket(context.sessions, flow, parsed, packet,
-                    Adjust(context, flow, state, next_hop, parsed, packet));
+    if (!NeedsNoMore(state, parsed)) [[unlikely]]
+      return RewriteOtherwise(context, flow, next_hop, parsed, packet);
+    TranslatePacket(
+        context.sessions, flow, parsed, packet,
+        ShiftClock(DirectionOf(flow), state.sequence_delta, state.timestamp_delta, parsed, packet));
   }
 
   int AddedBytes(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,

@@ -11,20 +11,20 @@
 
 namespace steelyard::core {
 
-// TCP and UDP have their ports in the same place; the checksum's differs.
+// TCP and UDP have their ports in the same place; the checksum's differs. Both ports are one word.
 inline void TranslateL4(const net::ParsedPacket& parsed, net::Packet& packet,
                         net::L4Protocol protocol, net::Be16 source_port, net::Be16 destination_port,
                         net::ChecksumDelta changes) {
-  auto& ports = net::HeaderAt<net::UdpHeader>(packet, parsed.l4_offset);
-  changes.Replace(ports.source_port, source_port);
-  changes.Replace(ports.destination_port, destination_port);
-  ports.source_port = source_port;
-  ports.destination_port = destination_port;
+  auto& ports = net::HeaderAt<net::Be32>(packet, parsed.l4_offset);
+  const auto rewritten = net::Be32::FromRaw(source_port.raw() | destination_port.raw() << 16u);
+  changes.Replace(ports, rewritten);
+  ports = rewritten;
   if (protocol == net::L4Protocol::kTcp) [[likely]] {
     auto& tcp = net::HeaderAt<net::TcpHeader>(packet, parsed.l4_offset);
     tcp.checksum = changes.ApplyTo(tcp.checksum);
-  } else if (ports.checksum.raw() != 0) {
-    ports.checksum = changes.ApplyToUdp(ports.checksum);
+  } else if (auto& udp = net::HeaderAt<net::UdpHeader>(packet, parsed.l4_offset);
+             udp.checksum.raw() != 0) {
+    udp.checksum = changes.ApplyToUdp(udp.checksum);
   }
 }
 
@@ -37,9 +37,10 @@ void TranslateWidePacket(const WideFlow& record, const net::ParsedPacket& parsed
 
 // `l4_changes`: what else was changed under the TCP or UDP checksum (not addresses or ports).
 // Inline: most packets' whole rewrite is here.
-inline void TranslatePacket(const SessionTable& sessions, FlowRef flow,
-                            const net::ParsedPacket& parsed, net::Packet& packet,
-                            net::ChecksumDelta l4_changes) {
+[[gnu::always_inline]] inline void TranslatePacket(const SessionTable& sessions, FlowRef flow,
+                                                   const net::ParsedPacket& parsed,
+                                                   net::Packet& packet,
+                                                   net::ChecksumDelta l4_changes) {
   if (sessions.IsWide(flow))
     return TranslateWidePacket(sessions.wide(flow), parsed, packet, l4_changes);
   const NarrowFlow& record = sessions.narrow(flow);
