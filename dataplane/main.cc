@@ -87,7 +87,8 @@ Result<std::unique_ptr<dpdk::Eal>> StartEal(const DataplaneOptions& options) {
   dpdk::EalOptions eal_options{.main_core = options.main_core,
                                .worker_cores = options.worker_cores,
                                .use_huge_pages = options.use_huge_pages,
-                               .memory_mib = options.memory_mib};
+                               .memory_mib = options.memory_mib,
+                               .plugins = options.dpdk_plugins};
   for (const dpdk::PortSpec& spec : options.ports)
     if (spec.is_pci) eal_options.pci_addresses.push_back(spec.device);
   return dpdk::Eal::Start(eal_options);

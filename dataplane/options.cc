@@ -49,6 +49,7 @@ struct RawOptions {
   bool take_over = false;
   bool in_background = false;
   bool check_ownership = false;
+  std::vector<std::string> dpdk_plugins;
 };
 
 po::options_description Describe(RawOptions& raw) {
@@ -98,6 +99,9 @@ po::options_description Describe(RawOptions& raw) {
       "(512: "
       "33 MiB), no more than an eighth of them from one source; 0: fragments to services are "
       "dropped");
+  add("dpdk-plugin", po::value(&raw.dpdk_plugins)->value_name("FILE")->composing(),
+      "a shared object for DPDK to load (its -d), such as a driver of another make; repeat for "
+      "more");
   add("help", "print this and exit");
   add("version", "print the version and exit");
   return description;
@@ -214,6 +218,16 @@ Status FillMemory(const RawOptions& raw, const po::variables_map& given,
   return Ok{};
 }
 
+// DPDK would look for a name without a slash among the system's libraries.
+Status FillPlugins(const RawOptions& raw, DataplaneOptions& options) {
+  for (const std::string& file : raw.dpdk_plugins) {
+    if (!file.starts_with('/'))
+      return Wrong("--dpdk-plugin", "'" + file + "' is not the absolute path of a file");
+  }
+  options.dpdk_plugins = raw.dpdk_plugins;
+  return Ok{};
+}
+
 Result<DataplaneOptions> Check(const RawOptions& raw, const po::variables_map& given,
                                const std::vector<uint32_t>& usable_cpus) {
   DataplaneOptions options;
@@ -229,6 +243,7 @@ Result<DataplaneOptions> Check(const RawOptions& raw, const po::variables_map& g
   options.check_ownership = raw.check_ownership;
   options.take_over = raw.take_over;
   options.in_background = raw.in_background;
+  if (const Status status = FillPlugins(raw, options); !status) return status.error();
   return options;
 }
 

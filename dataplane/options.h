@@ -28,7 +28,8 @@ struct DataplaneOptions {
   bool take_over = false;
   bool in_background = false;
   bool check_ownership = false;
-  uint32_t reassembly_datagrams = 0;  // per worker, at once; 0: fragments are dropped
+  std::vector<std::string> dpdk_plugins;  // shared objects
+  uint32_t reassembly_datagrams = 0;      // per worker, at once; 0: fragments are dropped
 };
 
 // --help or --version was asked for: print this and exit with 0.

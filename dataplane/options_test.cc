@@ -61,6 +61,13 @@ TEST(Options, PortsKeepTheirOrder) {
   EXPECT_EQ(options.session_capacity_ipv6, 0u);
 }
 
+TEST(Options, PluginsKeepTheirOrder) {
+  const DataplaneOptions options =
+      ParseWell({"--port", "af_xdp:a", "--dpdk-plugin", "/lib/b.so", "--dpdk-plugin=/lib/a.so"});
+  EXPECT_EQ(options.dpdk_plugins, (std::vector<std::string>{"/lib/b.so", "/lib/a.so"}));
+  EXPECT_TRUE(ParseWell({"--port", "af_xdp:a"}).dpdk_plugins.empty());
+}
+
 TEST(Options, HelpAndVersionAreTexts) {
   EXPECT_NE(std::get<OptionsText>(*Parse({"--help"})).text.find("--kernel-interface-prefix"),
             std::string::npos);
@@ -87,6 +94,7 @@ TEST(Options, ErrorsNameTheOption) {
            Case{{"--port", "af_xdp:a", "--memory-mib", "much"}, "memory-mib"},
            Case{{"--port", "af_xdp:a", "--memory-mib", "-1"}, "--memory-mib"},
            Case{{"--port", "af_xdp:a", "--session-capacity", "0"}, "--session-capacity"},
+           Case{{"--port", "af_xdp:a", "--dpdk-plugin", "plugin.so"}, "'plugin.so'"},
            Case{{"--port", "af_xdp:a", "--reassembly-datagrams", "65537"},
                 "--reassembly-datagrams"},
            Case{{"--port", "af_xdp:a", "--reassembly-datagrams", "some"}, "reassembly-datagrams"},

@@ -96,6 +96,8 @@ std::vector<std::string> EalArguments(const EalOptions& options, int process_id)
     arguments.insert(arguments.end(), {"--no-pci", "--iova-mode", "va"});
   else
     arguments.insert(arguments.end(), {"-a", kNoDevice});
+  for (const std::string& plugin : options.plugins)
+    arguments.insert(arguments.end(), {"-d", plugin});
   return arguments;
 }
 

@@ -23,6 +23,7 @@ struct EalOptions {
   bool use_huge_pages = true;
   uint32_t memory_mib = 0;
   std::vector<std::string> pci_addresses;  // that ports will be opened on
+  std::vector<std::string> plugins;        // shared objects to load, by absolute path
 };
 
 constexpr unsigned LcoreOfWorker(uint32_t worker_index) {

@@ -41,6 +41,14 @@ TEST(EalArguments, MemoryIsOfOneKind) {
   EXPECT_FALSE(Has(plain, "--in-memory"));
 }
 
+TEST(EalArguments, PluginsAreLoadedInTheirOrder) {
+  EXPECT_FALSE(Has(EalArguments({}, 1), "-d"));
+  const auto arguments = EalArguments({.plugins = {"/b.so", "/a.so"}}, 1);
+  EXPECT_EQ(ValueOf(arguments, "-d"), "/b.so");
+  EXPECT_EQ(std::count(arguments.begin(), arguments.end(), "-d"), 2);
+  EXPECT_TRUE(Has(arguments, "/a.so"));
+}
+
 TEST(EalArguments, TwoProcessesShareNothing) {
   EXPECT_NE(ValueOf(EalArguments({}, 1), "--file-prefix"),
             ValueOf(EalArguments({}, 2), "--file-prefix"));
