@@ -110,7 +110,8 @@ class Wired:
 
     def wait_for_phase(self, phase, timeout_s=30):
         self.program.wait_until(lambda: (self.read() or {}).get("phase") == phase,
-                                f"the generator is in phase {phase}: {self.read()}", timeout_s)
+                                lambda: f"the generator is in phase {phase}: {self.read()}",
+                                timeout_s)
         return self.read()
 
 
@@ -203,6 +204,7 @@ class _Box(Box):
             "--worker-cores", worker_cores,
             "--memory", "hugepages" if self._huge_pages else "none",
             "--memory-mib", PACKET_MEMORY_MIB, "--session-capacity", self._session_capacity,
+            "--session-capacity-ipv6", self._session_capacity,
             "--control-socket", self.dataplane_socket,
             "--session-directory", self.session_directory]
 
