@@ -13,6 +13,8 @@ A Wired starts with start(); packets flow from begin() to end(), and read() has 
 import dataclasses
 import json
 import os
+import pathlib
+import shutil
 
 from . import network
 from .box import Box
@@ -123,10 +125,12 @@ class WiredTestpmd(Wired):
     def __init__(self, mode, directory, build_dir, cores, huge_pages, memory_mib=128):
         super().__init__(f"testpmd {mode}", self.BOX.get(mode, "wire"), directory)
         main, worker = cores
+        prefix = f"wire{os.getpid()}-{mode}"
+        self._runtime_directory = pathlib.Path("/run/dpdk") / prefix
         memory = ["--in-memory"] if huge_pages else ["--no-huge", "--no-shconf"]
         self.program = Program("dpdk-testpmd", self.environment() + [
             "dpdk-testpmd", "-d", plugin(build_dir), *memory, "-m", memory_mib, "--no-pci",
-            "--no-telemetry", "--file-prefix", f"wire{os.getpid()}-{mode}",
+            "--no-telemetry", "--file-prefix", prefix,
             "--lcores", f"0@{main},1@{worker}", *(f"--vdev={port}" for port in _PORTS),
             "--", f"--forward-mode={mode}", "--total-num-mbufs=16384", "--stats-period=3600"],
             directory / "testpmd.out")
@@ -135,7 +139,9 @@ class WiredTestpmd(Wired):
         self.program.start()
 
     def stop(self):
+        """And removes what it leaves behind."""
         self.program.stop()
+        shutil.rmtree(self._runtime_directory, ignore_errors=True)
 
 
 class WiredBox(Wired):
