@@ -264,7 +264,7 @@ void ReportSteering(const dpdk::PortSet& ports, uint16_t worker_count) {
 }
 
 void WarnOfDistance(const dpdk::PortSet& ports, uint16_t worker_count) {
-  for (const std::string& sentence : ports.DistantWorkers(worker_count))
+  for (const std::string& sentence : ports.Distances(worker_count))
     std::fprintf(stderr, "steelyard-dataplane: warning: %s\n", sentence.c_str());
 }
 

@@ -5,6 +5,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
+#include <rte_memory.h>
 #include <rte_mempool.h>
 
 #include <algorithm>
@@ -39,11 +40,11 @@ void InitialiseBuffer(rte_mempool* pool, void* argument, void* buffer, unsigned 
 // buffer may lie across a page's end. Otherwise, with small pages, every buffer begins a page of
 // its own, and the AF_XDP driver, which takes the pool for packed, registers only the front of it
 // with the kernel.
-rte_mempool* CreatePool(uint32_t count, uint32_t room) {
+rte_mempool* CreatePool(uint32_t count, uint32_t room, const std::string& name, int numa_node) {
   const unsigned flags = BusAddressesAreVirtual() ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
-  rte_mempool* pool = rte_mempool_create_empty(
-      "packets", count, static_cast<unsigned>(sizeof(rte_mbuf)) + room, kCachedPerCore,
-      sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+  rte_mempool* pool =
+      rte_mempool_create_empty(name.c_str(), count, static_cast<unsigned>(sizeof(rte_mbuf)) + room,
+                               kCachedPerCore, sizeof(rte_pktmbuf_pool_private), numa_node, flags);
   if (pool == nullptr) return nullptr;
   rte_pktmbuf_pool_private settings{.mbuf_data_room_size = static_cast<uint16_t>(room),
                                     .mbuf_priv_size = 0};
@@ -64,17 +65,58 @@ uint32_t FrameRoom(uint32_t mtu) {
   return std::bit_ceil(std::max(mtu + kFrameOverhead, 2048u));
 }
 
-net::Result<rte_mempool*> CreateMbufPool(uint32_t count, uint32_t mtu) {
+std::vector<MbufPoolPlan> PlanMbufPools(std::span<const BufferDemand> ports) {
+  std::vector<MbufPoolPlan> plans;
+  const auto plan_of = [&](int node) {
+    return std::ranges::find(plans, node, &MbufPoolPlan::numa_node);
+  };
+  for (const BufferDemand& port : ports)
+    if (port.numa_node >= 0 && plan_of(port.numa_node) == plans.end())
+      plans.push_back({port.numa_node, 0});
+  if (plans.empty()) plans.push_back({kAnyNode, 0});
+  for (const BufferDemand& port : ports) {
+    const auto own = plan_of(port.numa_node);
+    (own == plans.end() ? plans.front() : *own).buffers += port.receiving;
+    for (MbufPoolPlan& plan : plans) plan.buffers += port.leaving;
+  }
+  return plans;
+}
+
+net::Result<rte_mempool*> CreateMbufPool(uint32_t count, uint32_t mtu, int numa_node) {
   const uint32_t room = RTE_PKTMBUF_HEADROOM + FrameRoom(mtu);
   if (room > UINT16_MAX)
     return net::Error{"an MTU of " + std::to_string(mtu) + " is more than a packet buffer holds"};
-  rte_mempool* pool = CreatePool(count, room);
+  const std::string name =
+      numa_node == kAnyNode ? "packets" : "packets_of_node" + std::to_string(numa_node);
+  rte_mempool* pool = CreatePool(count, room, name, numa_node);
+  if (pool == nullptr && numa_node != kAnyNode) pool = CreatePool(count, room, name, kAnyNode);
   if (pool == nullptr) {
     return net::Error{"no memory for " + std::to_string(count) + " packet buffers of " +
                       std::to_string(room) + " bytes (" + rte_strerror(rte_errno) +
                       "): give more with --memory-mib"};
   }
   return pool;
+}
+
+int NodeOfBuffers(const rte_mempool& pool) {
+  if (rte_eal_has_hugepages() == 0) return -1;
+  const rte_memseg* pages = rte_mem_virt2memseg(STAILQ_FIRST(&pool.mem_list)->addr, nullptr);
+  return pages == nullptr ? -1 : pages->socket_id;
+}
+
+net::Result<MbufPools> MbufPools::Create(std::span<const BufferDemand> ports, uint32_t mtu) {
+  MbufPools pools;
+  for (const MbufPoolPlan& plan : PlanMbufPools(ports)) {
+    const net::Result<rte_mempool*> pool = CreateMbufPool(plan.buffers, mtu, plan.numa_node);
+    if (!pool) return pool.error();
+    pools.pools_.push_back({plan.numa_node, *pool});
+  }
+  return pools;
+}
+
+rte_mempool* MbufPools::Near(int numa_node) const {
+  const auto near = std::ranges::find(pools_, numa_node, &Pool::numa_node);
+  return near == pools_.end() ? pools_.front().buffers : near->buffers;
 }
 
 }  // namespace steelyard::dpdk

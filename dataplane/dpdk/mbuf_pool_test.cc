@@ -8,6 +8,7 @@
 #include <rte_mempool.h>
 
 #include <set>
+#include <vector>
 
 #include "dpdk/test_environment.h"
 
@@ -64,6 +65,39 @@ TEST(MbufPool, TooMuchIsAnErrorThatSaysWhatToDo) {
   ASSERT_FALSE(pool);
   EXPECT_NE(pool.error().message.find("--memory-mib"), std::string::npos);
   EXPECT_FALSE(CreateMbufPool(1, 65'500));
+}
+
+// --- several nodes -----------------------------------------------------------------------------
+
+using Plans = std::vector<MbufPoolPlan>;
+
+TEST(MbufPools, OneNodeMeansOnePoolForEverything) {
+  const std::vector<BufferDemand> unknown = {{-1, 100, 10}, {-1, 200, 20}};
+  EXPECT_EQ(PlanMbufPools(unknown), (Plans{{kAnyNode, 330}}));
+  const std::vector<BufferDemand> known = {{0, 100, 10}, {0, 200, 20}};
+  EXPECT_EQ(PlanMbufPools(known), (Plans{{0, 330}}));
+}
+
+TEST(MbufPools, EachNodeReceivesIntoItsOwn) {
+  const std::vector<BufferDemand> ports = {{1, 100, 1}, {0, 200, 2}, {1, 400, 4}};
+  EXPECT_EQ(PlanMbufPools(ports), (Plans{{1, 507}, {0, 207}}));
+}
+
+TEST(MbufPools, PortsOfUnknownNodeReceiveIntoTheFirst) {
+  const std::vector<BufferDemand> ports = {{-1, 100, 1}, {1, 200, 2}, {0, 400, 4}};
+  EXPECT_EQ(PlanMbufPools(ports), (Plans{{1, 307}, {0, 407}}));
+}
+
+TEST(MbufPools, ArePlannedAndFoundByNode) {
+  TestPool();
+  const std::vector<BufferDemand> ports = {{0, 3000, 10}, {1, 2000, 10}};
+  const net::Result<MbufPools> pools = MbufPools::Create(ports, 1500);
+  ASSERT_TRUE(pools) << pools.error().message;
+  EXPECT_EQ(pools->count(), 2u);
+  EXPECT_EQ(pools->Near(0)->size, 3020u);
+  EXPECT_EQ(pools->Near(1)->size, 2020u);
+  EXPECT_EQ(pools->Near(kAnyNode), pools->Near(0));
+  EXPECT_EQ(pools->Near(2), pools->Near(0));
 }
 
 }  // namespace

@@ -175,14 +175,17 @@ Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
 }
 
 int EthernetPort::numa_node() const {
-  return rte_eth_dev_socket_id(device_id_);
+  // A virtual device says the main core's, wherever its packets come from.
+  return spec_.is_pci ? rte_eth_dev_socket_id(device_id_) : -1;
 }
 
-uint32_t EthernetPort::BufferDemand() const {
-  const uint32_t of_queue = uint32_t{receive_descriptors_} + send_descriptors_ + kDriverBuffers;
+BufferDemand EthernetPort::buffer_demand() const {
   const uint32_t of_channel = 2 * KernelPath::kRingCapacity;
   const uint32_t relays = worker_count_ - queue_count_;
-  return queue_count_ * of_queue + worker_count_ * of_channel + relays * Relay::kRingCapacity;
+  return {.numa_node = numa_node(),
+          .receiving = queue_count_ * (receive_descriptors_ + kDriverBuffers),
+          .leaving = queue_count_ * send_descriptors_ + worker_count_ * of_channel +
+                     relays * Relay::kRingCapacity};
 }
 
 uint32_t EthernetPort::SteeringBuckets() const {
@@ -192,9 +195,10 @@ uint32_t EthernetPort::SteeringBuckets() const {
   return SteeringBucketsOf(device.reta_size);
 }
 
-Status EthernetPort::Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
+Status EthernetPort::Start(const MbufPools& pools, const std::vector<KernelChannel*>& channels,
                            uint32_t bucket_count) {
-  if (const Status status = Configure(bucket_count); !status) return status;
+  rte_mempool* const pool = pools.Near(numa_node());
+  if (const Status status = Configure(pools, bucket_count); !status) return status;
   if (const Status status = SetUpQueues(pool); !status) return status;
   if (const int error = rte_eth_dev_start(device_id_); error != 0) return Failed("start", error);
   is_started_ = true;
@@ -235,7 +239,7 @@ worker::PortQueue& EthernetPort::queue(uint32_t worker_index) {
   return *relayed_queues_[worker_index - queue_count_];
 }
 
-Status EthernetPort::Configure(uint32_t bucket_count) {
+Status EthernetPort::Configure(const MbufPools& pools, uint32_t bucket_count) {
   rte_eth_dev_info device;
   if (const int error = rte_eth_dev_info_get(device_id_, &device); error != 0)
     return Failed("read its capabilities", error);
@@ -254,18 +258,20 @@ Status EthernetPort::Configure(uint32_t bucket_count) {
   } else {
     SteerInSoftware(std::move(reason));
   }
-  Status configured = ConfigureQueues(device);
+  Status configured = ConfigureQueues(device, pools);
   if (configured || !scaling_) return configured;
   SteerInSoftware("its driver refuses RSS (" + configured.error().message + ")");
-  return ConfigureQueues(device);
+  return ConfigureQueues(device, pools);
 }
 
-Status EthernetPort::ConfigureQueues(const rte_eth_dev_info& device) {
+Status EthernetPort::ConfigureQueues(const rte_eth_dev_info& device, const MbufPools& pools) {
   rte_eth_conf configuration{};
   if (scaling_) scaling_->Request(configuration);
   // A driver over a kernel interface takes that interface's MTU by itself.
   if (spec_.kernel_interface.empty()) configuration.rxmode.mtu = info_.mtu;
-  configuration.txmode.offloads = device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  // Gives all that a queue sent back to one pool, whichever it came from.
+  if (pools.count() == 1)
+    configuration.txmode.offloads = device.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
   if (const int error =
           rte_eth_dev_configure(device_id_, queue_count_, queue_count_, &configuration);
       error != 0)

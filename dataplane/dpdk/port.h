@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dpdk/dpdk_port_queue.h"
+#include "dpdk/mbuf_pool.h"
 #include "dpdk/port_spec.h"
 #include "dpdk/receive_side_scaling.h"
 #include "net/result.h"
@@ -36,19 +37,18 @@ class EthernetPort final : public worker::Port {
   EthernetPort(const EthernetPort&) = delete;
   EthernetPort& operator=(const EthernetPort&) = delete;
 
-  int numa_node() const;  // below 0: unknown
+  int numa_node() const;  // of a PCI device; below 0: unknown, or none
 
-  // Buffers that the device and the way from and to it may hold.
-  uint32_t BufferDemand() const;
+  BufferDemand buffer_demand() const;
 
   // Buckets by which the device could lead packets to the workers; 0 where it cannot.
   uint32_t SteeringBuckets() const;
 
-  // A queue pair for each worker as far as the device has them, receiving into `pool`, and a relay
-  // to one of those for the rest. `channels` stand in the order of workers. `bucket_count` is the
-  // smallest SteeringBuckets above 0 of all ports. Afterwards info() says whether the device does
-  // so.
-  net::Status Start(rte_mempool* pool, const std::vector<KernelChannel*>& channels,
+  // A queue pair for each worker as far as the device has them, receiving into the pool of its
+  // node, and a relay to one of those for the rest. `channels` stand in the order of workers.
+  // `bucket_count` is the smallest SteeringBuckets above 0 of all ports. Afterwards info() says
+  // whether the device does so.
+  net::Status Start(const MbufPools& pools, const std::vector<KernelChannel*>& channels,
                     uint32_t bucket_count);
 
   // After Start.
@@ -62,8 +62,8 @@ class EthernetPort final : public worker::Port {
   EthernetPort(const PortSpec& spec, uint16_t device_id, uint16_t worker_count)
       : spec_(spec), device_id_(device_id), worker_count_(worker_count) {}
   net::Status ReadInfo(core::PortId id, std::string kernel_interface);
-  net::Status Configure(uint32_t bucket_count);
-  net::Status ConfigureQueues(const rte_eth_dev_info& device);
+  net::Status Configure(const MbufPools& pools, uint32_t bucket_count);
+  net::Status ConfigureQueues(const rte_eth_dev_info& device, const MbufPools& pools);
   net::Status SetUpQueues(rte_mempool* pool);
   net::Status CreateRelays();
   void CreateQueues(rte_mempool* pool);

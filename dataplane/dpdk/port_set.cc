@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "dpdk/eal.h"
-#include "dpdk/mbuf_pool.h"
 
 namespace steelyard::dpdk {
 
@@ -19,9 +18,10 @@ Result<std::unique_ptr<PortSet>> PortSet::Open(const std::vector<PortSpec>& spec
   std::unique_ptr<PortSet> set(new PortSet());
   if (const Status status = set->OpenPorts(specs, twin_prefix, worker_count); !status)
     return status.error();
-  const Result<rte_mempool*> pool = set->CreatePool();
-  if (!pool) return pool.error();
-  Result<std::unique_ptr<KernelPath>> kernel_path = KernelPath::Create(*pool);
+  Result<MbufPools> pools = set->CreatePools();
+  if (!pools) return pools.error();
+  set->pools_ = std::move(*pools);
+  Result<std::unique_ptr<KernelPath>> kernel_path = KernelPath::Create(set->pools_->Near(kAnyNode));
   if (!kernel_path) return kernel_path.error();
   set->kernel_path_ = std::move(*kernel_path);
   for (const auto& port : set->ports_) {
@@ -29,22 +29,25 @@ Result<std::unique_ptr<PortSet>> PortSet::Open(const std::vector<PortSpec>& spec
       set->steering_buckets_ = std::min(set->steering_buckets_, buckets);
   }
   for (const auto& port : set->ports_) {
-    if (const Status status = set->StartWithTwin(*port, worker_count, *pool); !status)
+    if (const Status status = set->StartWithTwin(*port, worker_count); !status)
       return status.error();
   }
   return set;
 }
 
-std::vector<std::string> PortSet::DistantWorkers(uint16_t worker_count) const {
+std::vector<std::string> PortSet::Distances(uint16_t worker_count) const {
   std::vector<std::string> sentences;
   for (const auto& port : ports_) {
-    for (uint32_t i = 0; i < worker_count; ++i) {
-      const int node = NodeOfWorker(i);
-      if (port->numa_node() < 0 || node < 0 || port->numa_node() == node) continue;
+    const auto compare = [&](const std::string& what, int node, const std::string& advice) {
+      if (port->numa_node() < 0 || node < 0 || port->numa_node() == node) return;
       sentences.push_back("port " + port->info().name + " is on NUMA node " +
-                          std::to_string(port->numa_node()) + " and worker " + std::to_string(i) +
-                          " on node " + std::to_string(node) + ": choose cores of the port's node");
-    }
+                          std::to_string(port->numa_node()) + " and " + what + " on node " +
+                          std::to_string(node) + ": " + advice);
+    };
+    for (uint32_t i = 0; i < worker_count; ++i)
+      compare("worker " + std::to_string(i), NodeOfWorker(i), "choose cores of the port's node");
+    compare("its packet buffers", NodeOfBuffers(*pools_->Near(port->numa_node())),
+            "reserve huge pages on the port's node");
   }
   return sentences;
 }
@@ -67,17 +70,17 @@ Status PortSet::OpenPorts(const std::vector<PortSpec>& specs, const std::string&
   return Ok{};
 }
 
-Result<rte_mempool*> PortSet::CreatePool() const {
-  uint32_t buffers = 0;
+Result<MbufPools> PortSet::CreatePools() const {
+  std::vector<BufferDemand> demands;
   uint32_t largest_mtu = 0;
   for (const auto& port : ports_) {
-    buffers += port->BufferDemand();
+    demands.push_back(port->buffer_demand());
     largest_mtu = std::max(largest_mtu, port->info().mtu);
   }
-  return CreateMbufPool(buffers, largest_mtu);
+  return MbufPools::Create(demands, largest_mtu);
 }
 
-Status PortSet::StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mempool* pool) {
+Status PortSet::StartWithTwin(EthernetPort& port, uint16_t worker_count) {
   Result<KernelTwin> twin = KernelTwin::Open(port.info().kernel_interface, port.info().mac,
                                              port.info().mtu, worker_count);
   if (!twin) return twin.error();
@@ -88,7 +91,7 @@ Status PortSet::StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mem
     channels.push_back(*channel);
   }
   twins_.push_back(std::move(*twin));
-  return port.Start(pool, channels, steering_buckets_);
+  return port.Start(*pools_, channels, steering_buckets_);
 }
 
 }  // namespace steelyard::dpdk

@@ -7,16 +7,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dpdk/kernel_path.h"
 #include "dpdk/kernel_twin.h"
+#include "dpdk/mbuf_pool.h"
 #include "dpdk/port.h"
 #include "dpdk/port_spec.h"
 #include "net/result.h"
-
-struct rte_mempool;
 
 namespace steelyard::dpdk {
 
@@ -34,8 +34,8 @@ class PortSet {
   // workers; core::Steering must be made with them.
   uint32_t steering_buckets() const { return steering_buckets_; }
 
-  // Workers that reach a port's memory through another NUMA node, a sentence each.
-  std::vector<std::string> DistantWorkers(uint16_t worker_count) const;
+  // Workers and packet buffers that are on another NUMA node than a port, a sentence each.
+  std::vector<std::string> Distances(uint16_t worker_count) const;
 
   // The queues that this worker polls, by port id.
   std::vector<worker::PortQueue*> QueuesOf(uint32_t worker_index);
@@ -47,10 +47,11 @@ class PortSet {
   PortSet() = default;
   net::Status OpenPorts(const std::vector<PortSpec>& specs, const std::string& twin_prefix,
                         uint16_t worker_count);
-  net::Result<rte_mempool*> CreatePool() const;
-  net::Status StartWithTwin(EthernetPort& port, uint16_t worker_count, rte_mempool* pool);
+  net::Result<MbufPools> CreatePools() const;
+  net::Status StartWithTwin(EthernetPort& port, uint16_t worker_count);
 
   uint32_t steering_buckets_ = 128;
+  std::optional<MbufPools> pools_;
   std::vector<KernelTwin> twins_;
   std::unique_ptr<KernelPath> kernel_path_;
   std::vector<std::unique_ptr<EthernetPort>> ports_;

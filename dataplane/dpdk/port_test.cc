@@ -35,7 +35,7 @@ class PortTest : public testing::Test {
     auto port = EthernetPort::Open(spec, 3, "twin3", worker_count);
     EXPECT_TRUE(port) << port.error().message;
     port_ = std::move(*port);
-    const net::Status started = port_->Start(pool_, channels, 128);
+    const net::Status started = port_->Start(MbufPools(pool_), channels, 128);
     EXPECT_TRUE(started) << started.error().message;
   }
 

@@ -5,7 +5,6 @@ import pathlib
 
 from topology.box import Box, programs
 
-from .machine import pci_address
 from .program import GuestProgram
 
 _FOLDER = pathlib.PurePosixPath("/tmp/box")
@@ -40,7 +39,7 @@ class GuestBox(Box):
         guest.write_file(self.configuration, self._configuration_text())
         self.dataplane = GuestProgram(
             "steelyard-dataplane", guest,
-            self._dataplane_command([pci_address(index) for index in range(port_count)]),
+            self._dataplane_command([guest.pci_address(index) for index in range(port_count)]),
             _FOLDER / "dataplane.out")
         self.controlplane = GuestProgram("steelyard-controlplane", guest,
                                          self._controlplane_command(), _FOLDER / "controlplane.out")
@@ -67,4 +66,5 @@ class GuestBox(Box):
         return "hugepages" if self._huge_pages else "none"
 
     def _cores(self):
-        return 0, ",".join(str(1 + worker) for worker in range(self.workers))
+        processors = self.namespace.processors
+        return 0, ",".join(map(str, range(processors - self.workers, processors)))

@@ -23,10 +23,7 @@ _RING_ENTRIES = 256
 _BOOT_TIMEOUT_S = 60
 _NICENESS_OF_WORKERS = 5
 _ANSWER_MARGIN_S = 15
-
-
-def pci_address(port_index):
-    return f"0000:00:{0x10 + port_index:02x}.0"
+_NUMA_BUSES = (0x40, 0x80)
 
 
 def mac_address(port_index):
@@ -37,18 +34,26 @@ class Machine:
     """Has what tests use of a Namespace: run, ip, sysctl. start() before use, stop() at the end.
 
     taps: names of multi-queue taps in `namespace`, one a port.
+    numa_nodes: 1, or 2, of which node 1 has the last processor and the first port.
     """
 
-    def __init__(self, namespace, directory, kernel, initramfs, taps, processors):
+    def __init__(self, namespace, directory, kernel, initramfs, taps, processors, numa_nodes=1):
         self.directory = directory
+        self.processors = processors
+        self._numa_nodes = numa_nodes
         self._socket_path = directory / "serial.sock"
         self._console = directory / "console.out"
         self._taps = taps
         self._qemu = Program("qemu", namespace.enter(
-            self._command(kernel, initramfs, processors)), directory / "qemu.out")
+            self._command(kernel, initramfs)), directory / "qemu.out")
         self._line = None
         self._received = b""
         self._number = 0
+
+    def pci_address(self, port_index):
+        if self._numa_nodes == 1:
+            return f"0000:00:{0x10 + port_index:02x}.0"
+        return f"0000:{_NUMA_BUSES[1 - port_index] + 1:02x}:00.0"
 
     def start(self):
         self._qemu.start()
@@ -122,7 +127,7 @@ class Machine:
 
     def bind_ports(self):
         """Gives the PCI devices of all ports to DPDK."""
-        devices = [f"/sys/bus/pci/devices/{pci_address(i)}" for i in range(len(self._taps))]
+        devices = [f"/sys/bus/pci/devices/{self.pci_address(i)}" for i in range(len(self._taps))]
         self.run_script("set -e\nmodprobe tun\nmodprobe vfio_iommu_type1\nmodprobe vfio-pci\n"
                         + "".join(f"echo vfio-pci >{device}/driver_override\n"
                                   f"echo {device.rpartition('/')[2]} >/sys/bus/pci/drivers_probe\n"
@@ -149,23 +154,44 @@ class Machine:
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace").strip()
 
-    def _command(self, kernel, initramfs, processors):
+    def _command(self, kernel, initramfs):
         command = [
             "qemu-system-x86_64", "-name", "guest,debug-threads=on",
             "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem",
-            "-smp", processors, "-m", MEMORY_MIB,
+            "-smp", self.processors, "-m", MEMORY_MIB,
             "-kernel", kernel.image, "-initrd", initramfs,
             "-append", "console=ttyS0 panic=-1 quiet intel_iommu=on mitigations=off",
             "-serial", f"file:{self._console}",
             "-serial", f"unix:{self._socket_path},server=on,wait=off",
             # The IOMMU comes before what it guards.
             "-device", "intel-iommu,intremap=on"]
+        if self._numa_nodes == 2:
+            command += self._numa_arguments()
         for index, tap in enumerate(self._taps):
             command += [
                 "-netdev", f"tap,id=net{index},ifname={tap},script=no,downscript=no,"
                            f"queues={QUEUES},vhost=off",
-                "-device", f"virtio-net-pci,netdev=net{index},bus=pcie.0,addr={0x10 + index:x},"
+                "-device", f"virtio-net-pci,netdev=net{index},{self._place(index)},"
                            f"mac={mac_address(index)},mq=on,rss=on,vectors={2 * QUEUES + 2},"
                            f"disable-legacy=on,iommu_platform=on,rx_queue_size={_RING_ENTRIES}"]
         return command
+
+    def _place(self, port_index):
+        if self._numa_nodes == 1:
+            return f"bus=pcie.0,addr={0x10 + port_index:x}"
+        return f"bus=slot{1 - port_index}"
+
+    def _numa_arguments(self):
+        """With a PCI host bridge and a slot on each node: what is on the machine's first bridge is
+        on none."""
+        last = self.processors - 1
+        arguments = []
+        for node, processors in enumerate((f"0-{last - 1}", last)):
+            arguments += [
+                "-object", f"memory-backend-ram,id=memory{node},size={MEMORY_MIB // 2}M",
+                "-numa", f"node,nodeid={node},cpus={processors},memdev=memory{node}",
+                "-device", f"pxb-pcie,id=node{node},bus=pcie.0,bus_nr={_NUMA_BUSES[node]},"
+                           f"numa_node={node}",
+                "-device", f"pcie-root-port,id=slot{node},bus=node{node},chassis={1 + node}"]
+        return arguments

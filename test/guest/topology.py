@@ -12,12 +12,14 @@ from .machine import Machine
 
 class GuestTopology(Topology):
     """guest: the Machine. workers: how many the dataplane runs, each with a processor of its own.
-    huge_pages: its memory is made of them.
+    huge_pages: its memory is made of them. numa_nodes: as Machine's; with 2, it has a processor
+    to spare.
     """
 
-    def __init__(self, build_dir, workers=1, huge_pages=False, **settings):
+    def __init__(self, build_dir, workers=1, huge_pages=False, numa_nodes=1, **settings):
         super().__init__(build_dir, workers=workers, **settings)
         self._huge_pages = huge_pages
+        self._numa_nodes = numa_nodes
         self.guest = None
 
     def _make_box_node(self):
@@ -29,7 +31,8 @@ class GuestTopology(Topology):
             taps.append(f"guest{index}")
             network.plug_in_tap(self._switch, bridge, taps[-1])
         self.guest = Machine(self._switch, directory, kernel, directory / "initramfs", taps,
-                             processors=self.workers + 1)
+                             processors=self.workers + self._numa_nodes,
+                             numa_nodes=self._numa_nodes)
         self.guest.start()
         self.guest.bind_ports()
         return self.guest

@@ -38,6 +38,7 @@ BOXES = {
     "one_arm": {"arms": 1, "narrow_links": True},
     "guest": {"in_guest": True, "workers": 1},
     "guest_of_two": {"in_guest": True, "workers": 2, "huge_pages": True},
+    "guest_of_two_nodes": {"in_guest": True, "workers": 1, "huge_pages": True, "numa_nodes": 2},
     "guest_of_four": {"in_guest": True, "workers": 4},
     # Driver, workers, queues of each port.
     **{f"{driver}-{workers}-{queues}": {"port_driver": driver, "workers": workers,

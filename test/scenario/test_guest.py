@@ -111,7 +111,7 @@ def test_key_and_table_survive_stop_and_start(topology):
     """The device puts each packet into the queue that a hash of DPDK's own in software names."""
     topology.box.stop()
     count = GuestProgram("count_by_queue", topology.guest,
-                         ["count_by_queue", machine.pci_address(0), QUEUES, PACKETS],
+                         ["count_by_queue", topology.guest.pci_address(0), QUEUES, PACKETS],
                          "/tmp/count_by_queue.out")
     try:
         count.start()
