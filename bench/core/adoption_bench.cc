@@ -2,23 +2,27 @@
 //
 // Adoption of a table's sessions after a restart (core/session_adoption.h): full NAT, IPv4, in a
 // table that they fill. In huge pages, and in the plain pages of a file in /dev/shm, as a new
-// process maps it. Beside it two yardsticks over the same memory: reading all of it once in order,
-// and two random cache lines a session out of the buckets, fetched in batches of 32. The sum of
-// both is what adoption cannot do without; what counts is the ratio.
+// process maps it; and all that a process does when it finds the sessions of one worker and has
+// two, or the other way round. Beside it two yardsticks over the same memory: reading all of it
+// once in order, and two random cache lines a session out of the buckets, fetched in batches of 32.
+// The sum of both is what adoption cannot do without; what counts is the ratio.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/forward/forwarding_mode.h"
 #include "core/session_adoption.h"
+#include "core/steering.h"
 
 namespace steelyard::core {
 namespace {
@@ -29,6 +33,16 @@ using net::FlowKey;
 
 constexpr uint32_t kNowMs = 5'000'000;
 constexpr size_t kHugePageBytes = 2 << 20;
+
+double CpuSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+KnownSlots AllKnown() {
+  return {{true}, std::vector<bool>(64, true)};
+}
 
 class Memory {
  public:
@@ -81,6 +95,7 @@ struct Left {
         state.tcp_state = TcpState::kEstablished;
         state.last_seen_ms = kNowMs - 1000;
       }
+      table.record(session).home_bucket = static_cast<uint8_t>(steering->BucketOf(front));
       table.Complete(session);
     }
   }
@@ -88,17 +103,69 @@ struct Left {
   SessionCapacity capacity;
   Memory memory;
   SessionTable table;
+  const std::shared_ptr<const Steering> steering = SteeringOfOneWorker();
 };
 
 void BM_Adopt(benchmark::State& state, bool in_file) {
   const auto count = static_cast<uint32_t>(state.range(0));
   const Left left(count, in_file);
-  const KnownSlots known{{true}, std::vector<bool>(64, true)};
+  const KnownSlots known = AllKnown();
   const auto worker = std::make_unique<WorkerState>(1);
   for ([[maybe_unused]] auto _ : state) {
     SessionTable table(left.memory.span(), left.capacity, HashSecret{});
     AdoptInPlace(table, known, 0, kNowMs);
     if (FinishAdoption(table, *worker, kNowMs).sessions != count) std::abort();
+  }
+  state.counters["ns_per_session"] = benchmark::Counter(
+      count, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+// The memory of two workers, the first of which has all sessions.
+class TwoWorkers {
+ public:
+  TwoWorkers(uint32_t count, bool in_file)
+      : first_(count, in_file), second_(first_.memory.span().size(), in_file) {
+    SessionTable(second_.span(), first_.capacity, HashSecret{});
+  }
+
+  // As a new process with so many workers takes over what is there; its seconds on
+  // a CPU, page faults included.
+  double Adopt(uint32_t workers) {
+    const Steering steering(workers);
+    SessionTable tables[] = {{first_.memory.span(), first_.capacity, HashSecret{}},
+                             {second_.span(), first_.capacity, HashSecret{}}};
+    SessionTable* const homes[] = {&tables[0], &tables[1]};
+    const std::span<SessionTable* const> of_workers(homes, workers);
+    AdoptionReport report;
+    const double start = CpuSeconds();
+    for (SessionTable& table : tables) AdoptInPlace(table, AllKnown(), 0, kNowMs);
+    for (SessionTable& table : tables) report.Add(MoveHome(table, of_workers, steering));
+    LeaveRedirects(of_workers, steering, kNowMs);
+    for (SessionTable* const table : of_workers)
+      report.Add(FinishAdoption(*table, *worker_, kNowMs));
+    const double taken = CpuSeconds() - start;
+    if (report.sessions != first_.capacity.narrow || report.unplaced != 0) std::abort();
+    moved_ = report.moved;
+    return taken;
+  }
+
+  uint64_t moved() const { return moved_; }  // by the last adoption
+
+ private:
+  const Left first_;
+  const Memory second_;
+  const std::unique_ptr<WorkerState> worker_ = std::make_unique<WorkerState>(1);
+  uint64_t moved_ = 0;
+};
+
+void BM_AdoptByOthers(benchmark::State& state, bool in_file, uint32_t workers) {
+  const auto count = static_cast<uint32_t>(state.range(0));
+  TwoWorkers memory(count, in_file);
+  if (workers == 1) memory.Adopt(2);
+  for ([[maybe_unused]] auto _ : state) {
+    state.SetIterationTime(memory.Adopt(workers));
+    state.counters["moved"] = static_cast<double>(memory.moved());
+    memory.Adopt(3 - workers);
   }
   state.counters["ns_per_session"] = benchmark::Counter(
       count, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
@@ -145,6 +212,24 @@ BENCHMARK_CAPTURE(BM_Adopt, plain_pages, true)
 BENCHMARK_CAPTURE(BM_Yardstick, plain_pages, true)
     ->Arg(100'000)
     ->Arg(1'000'000)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_AdoptByOthers, one_to_two / huge_pages, false, 2)
+    ->Arg(100'000)
+    ->Arg(1'000'000)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_AdoptByOthers, two_to_one / huge_pages, false, 1)
+    ->Arg(100'000)
+    ->Arg(1'000'000)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_AdoptByOthers, one_to_two / plain_pages, true, 2)
+    ->Arg(1'000'000)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_AdoptByOthers, two_to_one / plain_pages, true, 1)
+    ->Arg(1'000'000)
+    ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace
