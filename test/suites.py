@@ -3,6 +3,7 @@
 
   unit      GoogleTest beside the sources; neither root nor network
   packet    GoogleTest in test/packet: packet in, packet out; neither root nor network
+  budget    pytest in test/budget: instructions and cache misses a packet, counted; no root
   scenario  pytest in test/scenario: the real programs in network namespaces; needs root
 
 The last line printed is "N passed, N failed", and ", N skipped" if there are any. Exit status 0
@@ -60,7 +61,7 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="test/run", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", metavar="unit|packet|scenario",
+    parser.add_argument("suites", nargs="*", metavar="unit|packet|budget|scenario",
                         help="what to run (default: all)")
     parser.add_argument("--filter", metavar="X", help="only tests whose name contains X")
     options = parser.parse_args()
@@ -110,10 +111,18 @@ def broken_programs(json_log):
             for program in programs if program["result"] in ("TIMEOUT", "ERROR", "INTERRUPT")]
 
 
+def run_budget(name_filter):
+    return run_pytest("budget", name_filter)
+
+
 def run_scenario(name_filter):
+    return run_pytest("scenario", name_filter)
+
+
+def run_pytest(suite, name_filter):
     with tempfile.TemporaryDirectory(prefix="steelyard-junit-") as directory:
-        junit = pathlib.Path(directory) / "scenario.xml"
-        command = ["/usr/bin/python3", "-B", "-m", "pytest", str(TEST_DIR / "scenario"), "-v",
+        junit = pathlib.Path(directory) / f"{suite}.xml"
+        command = ["/usr/bin/python3", "-B", "-m", "pytest", str(TEST_DIR / suite), "-v",
                    "--tb=short", "--no-header", "-p", "no:cacheprovider", f"--junitxml={junit}"]
         if name_filter:
             command += ["-k", name_filter]
@@ -121,7 +130,7 @@ def run_scenario(name_filter):
         cases = read_junit(junit)
     nothing_selected = status == 5 and name_filter
     if status != 0 and not nothing_selected and not any(c.outcome == "failed" for c in cases):
-        cases.append(Case("scenario", "failed", f"pytest ended with {status}; see above"))
+        cases.append(Case(suite, "failed", f"pytest ended with {status}; see above"))
     return cases
 
 
@@ -165,7 +174,8 @@ def summary(cases):
     return text + (f", {count['skipped']} skipped" if count["skipped"] else "")
 
 
-SUITES = {"unit": run_unit, "packet": run_packet, "scenario": run_scenario}
+SUITES = {"unit": run_unit, "packet": run_packet, "budget": run_budget,
+          "scenario": run_scenario}
 
 if __name__ == "__main__":
     sys.exit(main())
