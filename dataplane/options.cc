@@ -89,8 +89,7 @@ po::options_description Describe(RawOptions& raw) {
       "begin without the sessions that an earlier process left");
   add("take-over", po::bool_switch(&raw.take_over),
       "take the place of the dataplane that runs on the control socket, if one does: get ready, "
-      "have "
-      "it end, go on with its sessions; needs --memory-mib beside what that one has");
+      "have it end, go on with its sessions; needs --memory-mib beside what that one has");
   add("background", po::bool_switch(&raw.in_background),
       "return once it is ready, with status 0, and go on in the background");
   add("reassembly-datagrams",
