@@ -68,6 +68,14 @@ TEST(Options, PluginsKeepTheirOrder) {
   EXPECT_TRUE(ParseWell({"--port", "af_xdp:a"}).dpdk_plugins.empty());
 }
 
+TEST(Options, ItTakesNobodysPlaceUnlessTold) {
+  const DataplaneOptions plain = ParseWell({"--port", "af_xdp:a"});
+  EXPECT_FALSE(plain.take_over);
+  EXPECT_FALSE(plain.in_background);
+  EXPECT_TRUE(ParseWell({"--port", "af_xdp:a", "--take-over"}).take_over);
+  EXPECT_TRUE(ParseWell({"--port", "af_xdp:a", "--background"}).in_background);
+}
+
 TEST(Options, HelpAndVersionAreTexts) {
   EXPECT_NE(std::get<OptionsText>(*Parse({"--help"})).text.find("--kernel-interface-prefix"),
             std::string::npos);

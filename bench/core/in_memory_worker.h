@@ -20,6 +20,7 @@
 #include "net/wire.h"
 
 namespace steelyard::core {
+
 using net::Be16;
 using net::Be32;
 using net::FlowKey4;

@@ -15,7 +15,7 @@ using net::Result;
 using net::Status;
 
 constexpr uint32_t kMostFlows = 1u << 24;
-constexpr uint32_t kMostFrameBytes = 1518;
+constexpr uint32_t kMostDataFrameBytes = 1518;
 
 template <typename Integer>
 bool ReadNumber(std::string_view text, Integer& number) {
@@ -112,8 +112,8 @@ Status ReadLine(const std::string& line, WireConfig& config) {
 Status Check(const WireConfig& config) {
   if (config.flows == 0 || config.flows > kMostFlows)
     return Error{"flows: 1 to " + std::to_string(kMostFlows) + " are possible"};
-  if (config.frame_bytes > kMostFrameBytes)
-    return Error{"frame_bytes: at most " + std::to_string(kMostFrameBytes)};
+  if (config.frame_bytes > kMostDataFrameBytes)
+    return Error{"frame_bytes: at most " + std::to_string(kMostDataFrameBytes)};
   if (config.checksum_interval == 0) return Error{"checksum_interval: at least 1"};
   if (config.local_addresses == 0 || config.backends == 0 || config.backends > UINT16_MAX)
     return Error{"local_addresses, backends: at least 1, and no more than 65535 backends"};

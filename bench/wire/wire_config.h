@@ -25,9 +25,9 @@ struct WireConfig {
   uint32_t flows = 1000;
   uint32_t frame_bytes = 64;  // of data, with the four bytes of the frame check sequence
   bool set_up = true;  // false: data of flows that nobody opened, for a box that does not care
-  uint64_t data_packets = 0;  // of each queue of each side; 0: without end
-  uint32_t checksum_interval =
-      1;  // every n-th packet's checksums are computed; the others' are not
+  uint64_t data_packets = 0;  // of each side; 0: without end
+  // Every n-th packet's checksums are computed, the others' are not.
+  uint32_t checksum_interval = 1;
 
   // Addresses count up from these. One family a side.
   net::IpAddress client;  // of flow 0

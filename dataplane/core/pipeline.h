@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "core/burst.h"
 #include "core/forward/forwarding_mode.h"
@@ -142,17 +143,17 @@ class Pipeline {
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   static bool IsStale(const PacketContext& context, const FlowState& state);
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
-  // Whether the packet can leave by that next hop, with what it has to grow by. Marks those that
-  // can in fragments.
+  // Whether the packet can leave by that next hop; false: Fits has to look closer.
   bool FitsAsItIs(const FlowState& state, const NextHop& next_hop, const Burst& burst,
                   uint32_t i) const;
+  // The same of any packet, with what it has to grow by. Marks those that can in fragments.
   bool Fits(const PacketContext& context, FlowRef flow, const NextHop& next_hop, Burst& burst,
             uint32_t i) const;
   net::Verdict RefuseTooBig(const PacketContext& context, uint16_t mtu, int added_bytes,
                             Burst& burst, uint32_t i);
   uint16_t MtuTowards(const PacketContext& context, const NextHop& next_hop,
                       BackendSlot backend) const;
-  // False: `verdict` says why there is none.
+  // The flow has one that is of this snapshot, or gets it. False: `verdict` says why there is none.
   bool EnsureNextHop(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   bool FindNextHopOf(const PacketContext& context, FlowRef flow, net::Verdict& verdict);
   // In the place of a next hop: the receiver is one of our outside addresses (TurnRound).

@@ -7,8 +7,8 @@
 //
 // Two ways to the same hash; a CPU that has the second takes it:
 //   kTable   one lookup an input byte
-//   kAffine  products of bytes and 8x8 bit matrices, 64 an instruction (toeplitz.cc has the
-//   algebra)
+//   kAffine  products of bytes and 8x8 bit matrices, 64 an instruction; the algebra is in
+//            toeplitz.cc
 #pragma once
 
 #include <array>

@@ -29,6 +29,9 @@ struct alignas(64) BackendCounters {
     Counter packets;
     Counter bytes;
   };
+  Counter sessions_created;
+  Counter sessions_ended;
+
   const Traffic& to_backend() const { return traffic_[0]; }
   const Traffic& to_client() const { return traffic_[1]; }
   void Count(Direction direction, uint32_t bytes) {
@@ -36,9 +39,6 @@ struct alignas(64) BackendCounters {
     traffic.packets.Add(1);
     traffic.bytes.Add(bytes);
   }
-  Counter sessions_created;
-  Counter sessions_ended;
-
   uint64_t sessions_active() const { return sessions_created.value() - sessions_ended.value(); }
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/parser.h"
 
+#include <new>
+
 #include "net/checksum.h"
 
 namespace steelyard::net {

@@ -207,10 +207,10 @@ def test_a_stop_and_start_keeps_sessions_too(topology):
 HANDOVERS = 5
 
 
-def hand_over(box, *options):
+def hand_over(box):
     """What the new dataplane says of the sessions of the one whose place it took."""
     log_before = len(box.dataplane.log)
-    assert box.take_over(*options) == 0
+    assert box.take_over() == 0
     box.wait_synced()
     return adoption_told_in(box.dataplane.log[log_before:])
 
@@ -256,7 +256,7 @@ def kill_and_wait(pid):
 
 
 def as_systemd_reloads(box, listener):
-    """Runs the unit's ExecReload and returns what it told on the notification socket."""
+    """Does what the unit's ExecReload does and returns what it told on the notification socket."""
     options = ["--take-over", "--background"]
     # A file for its output: a pipe would stay open in the background.
     with open(box.dataplane.log_path, "ab") as log:

@@ -55,10 +55,10 @@ class Box:
         self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts",
                                   timeout_s=30)
 
-    def take_over(self, *options):
+    def take_over(self):
         """Another dataplane takes the running one's place. Returns the exit status of the latter."""
         before = self.dataplane
-        self.dataplane = Program(before.name, [*before.argv, "--take-over", *options],
+        self.dataplane = Program(before.name, [*before.argv, "--take-over"],
                                  before.log_path)
         self.dataplane.start()
         self.dataplane.argv = before.argv

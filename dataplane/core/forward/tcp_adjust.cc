@@ -41,11 +41,17 @@ ChecksumDelta ShiftAtOddOffset(const ParsedPacket& parsed, Packet& packet, size_
   return ReplaceInSegment(parsed, packet, offset, &after, sizeof after);
 }
 
-ChecksumDelta ShiftSack(uint32_t sequence_delta, const ParsedPacket& parsed, Packet& packet) {
-  ChecksumDelta changes;
-  const uint8_t bytes = packet.data[parsed.sack_offset + 1];
-  for (size_t at = 2; at < bytes; at += 4)
-    changes.Add(Shift32(parsed, packet, parsed.sack_offset + at, 0 - sequence_delta));
+ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                  const ParsedPacket& parsed, Packet& packet) {
+  // Without ACK neither the field nor TSecr means anything (RFC 7323 section 3.2).
+  if ((parsed.tcp_flags & net::kTcpAck) == 0) return {};
+  ChecksumDelta changes =
+      ShiftClock(Direction::kReverse, sequence_delta, timestamp_delta, parsed, packet);
+  if (parsed.sack_offset != 0) {
+    const uint8_t bytes = packet.data[parsed.sack_offset + 1];
+    for (size_t at = 2; at < bytes; at += 4)
+      changes.Add(Shift32(parsed, packet, parsed.sack_offset + at, 0 - sequence_delta));
+  }
   return changes;
 }
 

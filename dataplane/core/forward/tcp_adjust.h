@@ -29,38 +29,10 @@ inline net::ChecksumDelta Shift32(const net::ParsedPacket& parsed, net::Packet& 
   net::HeaderAt<net::Be32>(packet, offset) = after;
   return net::ChecksumDelta().Replace(before, after);
 }
-net::ChecksumDelta ShiftSack(uint32_t sequence_delta, const net::ParsedPacket& parsed,
-                             net::Packet& packet);
 
-// The sender's sequence number and timestamp clock, shifted.
-inline net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
-                                        const net::ParsedPacket& parsed, net::Packet& packet) {
-  constexpr size_t kSequence = offsetof(net::TcpHeader, sequence);
-  net::ChecksumDelta changes =
-      Shift32(parsed, packet, parsed.l4_offset + kSequence, sequence_delta);
-  if (parsed.timestamps_offset != 0)
-    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 2u, timestamp_delta));
-  return changes;
-}
-
-// What the other side echoes of them (acknowledgment, SACK blocks (RFC 2018), TSecr), shifted back.
-inline net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
-                                              const net::ParsedPacket& parsed,
-                                              net::Packet& packet) {
-  // Without ACK neither the field nor TSecr means anything (RFC 7323 section 3.2).
-  if ((parsed.tcp_flags & net::kTcpAck) == 0) return {};
-  constexpr size_t kAcknowledgment = offsetof(net::TcpHeader, acknowledgment);
-  net::ChecksumDelta changes =
-      Shift32(parsed, packet, parsed.l4_offset + kAcknowledgment, 0 - sequence_delta);
-  if (parsed.timestamps_offset != 0)
-    changes.Add(Shift32(parsed, packet, parsed.timestamps_offset + 6u, 0 - timestamp_delta));
-  if (parsed.sack_offset != 0) [[unlikely]]
-    changes.Add(ShiftSack(sequence_delta, parsed, packet));
-  return changes;
-}
-
-// Either, by direction, of a segment that has an ACK and no SACK blocks. By arithmetic, not by a
-// branch: nobody can guess the direction of the next packet.
+// Forward: the sender's sequence number and timestamp clock, shifted. Reverse: the acknowledgment
+// and TSecr, shifted back. By arithmetic, not by a branch: nobody can guess the direction of the
+// next packet.
 inline net::ChecksumDelta ShiftClock(Direction direction, uint32_t sequence_delta,
                                      uint32_t timestamp_delta, const net::ParsedPacket& parsed,
                                      net::Packet& packet) {
@@ -77,6 +49,16 @@ inline net::ChecksumDelta ShiftClock(Direction direction, uint32_t sequence_delt
                         (timestamp_delta ^ sign) - sign));
   return changes;
 }
+
+// The sender's sequence number and timestamp clock, shifted.
+inline net::ChecksumDelta ShiftSequence(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                        const net::ParsedPacket& parsed, net::Packet& packet) {
+  return ShiftClock(Direction::kForward, sequence_delta, timestamp_delta, parsed, packet);
+}
+
+// What the other side echoes of them (acknowledgment, SACK blocks (RFC 2018), TSecr), shifted back.
+net::ChecksumDelta ShiftAcknowledgment(uint32_t sequence_delta, uint32_t timestamp_delta,
+                                       const net::ParsedPacket& parsed, net::Packet& packet);
 
 // Takes the `hidden` sequence numbers before `first` away from what the other side echoes: one
 // among them becomes `first`, one before them goes up by as many.
