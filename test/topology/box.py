@@ -73,7 +73,8 @@ class Box:
                                      "steelyardctl reaches it", timeout_s=15)
 
     def wait_synced(self, timeout_s=15):
-        """Until the dataplane has the generation of the control plane."""
+        """Until the dataplane has the generation of the control plane, and answers its questions:
+        these go by a connection of their own, which comes back by itself."""
 
         def synced():
             try:
@@ -81,7 +82,8 @@ class Box:
             except CommandFailed:
                 return False
             return (version["dataplane_version"]
-                    and version["generation"] == version["dataplane_generation"])
+                    and version["generation"] == version["dataplane_generation"]
+                    and self.ctl("stats", check=False).returncode == 0)
 
         wait_until(synced, lambda: "the dataplane has the control plane's generation: "
                                    f"{self.ctl('version', check=False)}", timeout_s)
