@@ -111,6 +111,7 @@ TEST_F(ConfigurationTest, TimeoutsReachTheirStates) {
   EXPECT_EQ(of(core::TcpState::kEstablished), 3u);
   EXPECT_EQ(of(core::TcpState::kClientFin), 4u);
   EXPECT_EQ(of(core::TcpState::kBackendFin), 4u);
+  EXPECT_EQ(of(core::TcpState::kLastAck), 4u);
   EXPECT_EQ(of(core::TcpState::kTimeWait), 5u);
   EXPECT_EQ(of(core::TcpState::kClosed), 6u);
 }

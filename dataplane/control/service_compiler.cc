@@ -41,6 +41,7 @@ core::Timeouts CompileTimeouts(const v1::Timeouts& message, const std::string& p
       message.tcp_established_ms(),
       message.tcp_closing_ms(),
       message.tcp_closing_ms(),
+      message.tcp_closing_ms(),
       message.tcp_time_wait_ms(),
       message.tcp_closed_ms(),
   };

@@ -5,6 +5,7 @@
 
 #include "core/icmp_answer.h"
 #include "core/pipeline_steps.h"
+#include "core/tcp_closing.h"
 
 namespace steelyard::core {
 
@@ -208,7 +209,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
 
   state.last_seen_ms = context.now_ms;
   Count(flow, state, packet.length);
-  if (state.protocol == L4Protocol::kTcp) TrackTcp(context, flow, state, parsed.tcp_flags);
+  if (state.protocol == L4Protocol::kTcp) TrackTcp(context, flow, state, parsed, packet);
   mode.Rewrite(context, flow, next_hop, parsed, packet);
   if (state.next_hop == kTurnsRound) [[unlikely]]
     return TurnRound(context, flow, burst, i);
@@ -268,16 +269,20 @@ inline void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
 }
 
 inline void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state,
-                               uint8_t tcp_flags) {
+                               const ParsedPacket& parsed, const net::Packet& packet) {
   const TcpState next = state.flags & kFlowOneWay
-                            ? NextStateOneWay(state.tcp_state, tcp_flags)
-                            : NextState(state.tcp_state, DirectionOf(flow), tcp_flags);
+                            ? NextStateOneWay(state.tcp_state, parsed.tcp_flags)
+                            : NextState(state.tcp_state, DirectionOf(flow), parsed.tcp_flags);
   if (next == state.tcp_state) [[likely]]
     return;
-  MoveTcp(context, flow, next);
+  MoveTcp(context, flow, next, parsed, packet);
 }
 
-void Pipeline::MoveTcp(const PacketContext& context, FlowRef flow, TcpState next) {
+void Pipeline::MoveTcp(const PacketContext& context, FlowRef flow, TcpState next,
+                       const ParsedPacket& parsed, const net::Packet& packet) {
+  if (next == TcpState::kTimeWait && !AcknowledgesLastFin(sessions_, flow, parsed, packet)) return;
+  if (next != TcpState::kTimeWait && EventOf(parsed.tcp_flags) == TcpEvent::kFin)
+    NoteFin(sessions_, flow, parsed, packet);
   sessions_.state(flow).tcp_state = next;
   sessions_.state(OtherDirection(flow)).tcp_state = next;
   // The new state's timeout may be shorter than the one that the timer was armed with.

@@ -138,8 +138,10 @@ class Pipeline {
                        const net::ParsedPacket& parsed);
   net::Verdict ForwardStateless(const PacketContext& context, const Service& service,
                                 const net::FlowKey& client_flow, Burst& burst, uint32_t i);
-  void TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state, uint8_t tcp_flags);
-  void MoveTcp(const PacketContext& context, FlowRef flow, TcpState next);
+  void TrackTcp(const PacketContext& context, FlowRef flow, FlowState& state,
+                const net::ParsedPacket& parsed, const net::Packet& packet);
+  void MoveTcp(const PacketContext& context, FlowRef flow, TcpState next,
+               const net::ParsedPacket& parsed, const net::Packet& packet);
   void Count(FlowRef flow, FlowState& state, uint32_t bytes);
   static bool IsStale(const PacketContext& context, const FlowState& state);
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;

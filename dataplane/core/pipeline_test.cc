@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -29,8 +30,19 @@ struct ModelFlow {
   bool alive = false;
   net::Endpoint local, backend;
   uint64_t last_packet_ms = 0;
-  enum { kOpening, kAnswered, kEstablished, kHalfClosed, kTimeWait, kReset } stage = kOpening;
-  bool client_fin = false, backend_fin = false;
+  enum {
+    kOpening,
+    kAnswered,
+    kEstablished,
+    kHalfClosed,
+    kLastAck,
+    kTimeWait,
+    kReset
+  } stage = kOpening;
+  uint32_t backends_numbers = 0;  // of the client's stream, minus the client's
+  // What acknowledges each side's FIN, once it was seen.
+  std::optional<uint32_t> client_fin, backend_fin;
+  bool last_is_clients = false, at_once = false;
 
   uint64_t DeadlineMs() const {
     if (!is_tcp) return last_packet_ms + 30'000;
@@ -42,6 +54,7 @@ struct ModelFlow {
       case kEstablished:
         return last_packet_ms + 350'000;
       case kHalfClosed:
+      case kLastAck:
         return last_packet_ms + 60'000;
       case kTimeWait:
         return last_packet_ms + 5'000;
@@ -50,7 +63,11 @@ struct ModelFlow {
     }
     return 0;
   }
-  void Saw(bool from_client, uint8_t flags) {
+  static bool Covers(uint32_t acknowledgment, std::optional<uint32_t> fin) {
+    return fin && static_cast<int32_t>(acknowledgment - *fin) >= 0;
+  }
+  // Numbers as the client knows them.
+  void Saw(bool from_client, uint8_t flags, uint32_t sequence, uint32_t acknowledgment) {
     if (!is_tcp) return;
     if (flags & net::kTcpRst) {
       stage = kReset;
@@ -61,10 +78,27 @@ struct ModelFlow {
     } else if (!(flags & net::kTcpSyn)) {
       if (from_client && stage == kAnswered) stage = kEstablished;
       if (flags & net::kTcpFin) {
-        (from_client ? client_fin : backend_fin) = true;
-        stage = client_fin && backend_fin ? kTimeWait : kHalfClosed;
+        SawFin(from_client, sequence + 1, acknowledgment);
+        return;
       }
+      if (stage == kLastAck) SawAcknowledgment(from_client, acknowledgment);
     }
+  }
+  void SawFin(bool from_client, uint32_t end, uint32_t acknowledgment) {
+    auto& own = from_client ? client_fin : backend_fin;
+    const auto& other = from_client ? backend_fin : client_fin;
+    if (own) {
+      if (stage == kLastAck) SawAcknowledgment(from_client, acknowledgment);
+      return;
+    }
+    own = end;
+    stage = other ? kLastAck : kHalfClosed;
+    last_is_clients = from_client;
+    at_once = other && !Covers(acknowledgment, other);
+  }
+  void SawAcknowledgment(bool from_client, uint32_t acknowledgment) {
+    if (at_once || from_client == last_is_clients) return;
+    if (Covers(acknowledgment, from_client ? backend_fin : client_fin)) stage = kTimeWait;
   }
 };
 
@@ -100,6 +134,7 @@ class LifeTest {
   uint64_t expired() const { return expired_; }
   uint64_t refused() const { return refused_; }
   uint64_t reopened() const { return reopened_; }
+  uint64_t waited() const { return waited_; }
 
  private:
   uint64_t NowMs() const { return box_.now_ns / 1'000'000; }
@@ -135,24 +170,32 @@ class LifeTest {
     const uint8_t flags = SomeFlags(from_client);
     const net::Endpoint& source = from_client ? flow.client : flow.backend;
     const net::Endpoint& destination = from_client ? flow.vip : flow.local;
+    // Around the end of the 32 bits, and as often too early as not.
+    const uint32_t sequence = random_() % 4 - 2, acknowledgment = random_() % 6 - 2;
+    const uint32_t shift = from_client ? 0 : flow.backends_numbers;
     const Box::Outcome out =
-        flow.is_tcp
-            ? box_.Receive(
-                  from_client ? test::kClientPort : test::kBackendPort,
-                  test::TcpFrame({.source = source, .destination = destination, .flags = flags}))
-            : box_.Receive(from_client ? test::kClientPort : test::kBackendPort,
-                           test::UdpFrame({.source = source, .destination = destination}));
-    Note(flow, from_client, flags, out);
+        flow.is_tcp ? box_.Receive(from_client ? test::kClientPort : test::kBackendPort,
+                                   test::TcpFrame({.source = source,
+                                                   .destination = destination,
+                                                   .sequence = sequence,
+                                                   .acknowledgment = acknowledgment + shift,
+                                                   .flags = flags}))
+                    : box_.Receive(from_client ? test::kClientPort : test::kBackendPort,
+                                   test::UdpFrame({.source = source, .destination = destination}));
+    Note(flow, from_client, flags, sequence, acknowledgment, out);
   }
 
-  void Note(ModelFlow& flow, bool from_client, uint8_t flags, const Box::Outcome& out) {
+  void Note(ModelFlow& flow, bool from_client, uint8_t flags, uint32_t sequence,
+            uint32_t acknowledgment, const Box::Outcome& out) {
     const bool is_syn = flags == net::kTcpSyn;
-    const bool over = flow.stage == ModelFlow::kTimeWait || flow.stage == ModelFlow::kReset;
+    const bool over = flow.stage == ModelFlow::kLastAck || flow.stage == ModelFlow::kTimeWait ||
+                      flow.stage == ModelFlow::kReset;
     const bool reopens = flow.alive && flow.is_tcp && from_client && is_syn && over;
     if (flow.alive && !reopens) {
       ASSERT_EQ(out.verdict, Verdict::kForwarded);
       flow.last_packet_ms = NowMs();
-      flow.Saw(from_client, flags);
+      flow.Saw(from_client, flags, sequence, acknowledgment);
+      waited_ += flow.stage == ModelFlow::kTimeWait;
       return;
     }
     reopened_ += reopens;
@@ -171,7 +214,8 @@ class LifeTest {
     flow.backend = out.seen.destination;
     flow.last_packet_ms = NowMs();
     flow.stage = ModelFlow::kOpening;
-    flow.client_fin = flow.backend_fin = false;
+    flow.client_fin = flow.backend_fin = std::nullopt;
+    flow.backends_numbers = out.seen.sequence - sequence;
   }
 
   // Alive before its deadline, dead one granularity after it, either in between.
@@ -215,6 +259,7 @@ class LifeTest {
   uint64_t expired_ = 0;
   uint64_t refused_ = 0;
   uint64_t reopened_ = 0;
+  uint64_t waited_ = 0;  // packets after the last FIN was acknowledged
 };
 
 TEST(Pipeline, SessionsLiveAsTheModelSays) {
@@ -222,6 +267,7 @@ TEST(Pipeline, SessionsLiveAsTheModelSays) {
   life.Run(15'000);
   EXPECT_GT(life.expired(), 1000u);
   EXPECT_GT(life.reopened(), 20u);
+  EXPECT_GT(life.waited(), 5u);
   EXPECT_EQ(life.refused(), 0u);
 }
 

@@ -75,7 +75,7 @@ struct TunnelOptions {
 
 // Idle timeouts by TCP state; kNone's is UDP's.
 using Timeouts = std::array<uint32_t, kTcpStateCount>;
-inline constexpr Timeouts kDefaultTimeoutsMs = {30'000, 5'000,  10'000, 350'000,
+inline constexpr Timeouts kDefaultTimeoutsMs = {30'000, 5'000,  10'000, 350'000, 60'000,
                                                 60'000, 60'000, 5'000,  1'000};
 
 // Addresses of the box that a service's packets leave with, by family.

@@ -62,6 +62,14 @@ enum class SessionStage : uint8_t {
   kComplete,
 };
 
+// Whose FIN a TCP session has seen; of both, whose came last.
+enum class FinSender : uint8_t {
+  kNobody,
+  kClient,
+  kBackend,
+  kBothAtOnce,  // neither had the other's
+};
+
 // The protocol in a template's keys. The parser gives flows of a few protocols only, so no packet
 // ever has such a key.
 constexpr net::L4Protocol TemplateProtocol(net::L4Protocol protocol) {
@@ -160,14 +168,17 @@ static_assert(sizeof(WideFlow) == 128);
 struct SessionRecord {
   uint32_t service_slot;
   uint32_t created_ms;
-  uint32_t next_free;         // session + 1 while unused; 0 ends the list
+  union {
+    uint32_t next_free;           // session + 1 while unused; 0 ends the list
+    uint32_t fin_acknowledgment;  // core/tcp_closing.h
+  };
   uint32_t initial_sequence;  // the client's, when a PROXY header stands behind it
   uint32_t parent_template;   // session + 1 of the template that it was opened by; 0: none
   uint32_t child_count;       // of a template: sessions that name it
   SessionStage stage;
   SessionKind kind;
   uint8_t home_bucket;  // core/home.h: whose owner this session has
-  uint8_t reserved[1];
+  FinSender fin_sender;
 
   bool in_use() const { return stage != SessionStage::kUnused; }
 };

@@ -15,7 +15,7 @@
 namespace steelyard::core {
 
 // To be raised when the same bytes come to mean something else.
-inline constexpr uint32_t kSessionLayoutVersion = 1;
+inline constexpr uint32_t kSessionLayoutVersion = 2;
 
 constexpr uint64_t HashOfLayout(std::initializer_list<uint64_t> numbers) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
@@ -67,6 +67,8 @@ inline constexpr uint64_t kSessionLayoutHash = HashOfLayout({
     offsetof(SessionRecord, stage),
     offsetof(SessionRecord, kind),
     offsetof(SessionRecord, home_bucket),
+    offsetof(SessionRecord, fin_acknowledgment),
+    offsetof(SessionRecord, fin_sender),
     sizeof(TimerLink),
     TimerWheel::kSlots,
     kTcpStateCount,

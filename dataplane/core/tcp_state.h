@@ -26,10 +26,11 @@ enum class TcpState : uint8_t {
   kEstablished,  // the client's ACK of it
   kClientFin,    // the client has closed its side
   kBackendFin,   // the backend has
-  kTimeWait,     // both have
+  kLastAck,      // both have; the last FIN may not have arrived
+  kTimeWait,     // it has
   kClosed,       // RST by either
 };
-inline constexpr size_t kTcpStateCount = 8;
+inline constexpr size_t kTcpStateCount = 9;
 
 enum class TcpEvent : uint8_t { kAck, kSyn, kSynAck, kFin, kRst };
 inline constexpr size_t kTcpEventCount = 5;
@@ -58,10 +59,13 @@ inline constexpr std::array<std::array<Row, 2>, kTcpStateCount> kTransitions = {
       {{kEstablished, kEstablished, kEstablished, kBackendFin, kClosed}}}},
     // kClientFin
     {{{{kClientFin, kClientFin, kClientFin, kClientFin, kClosed}},
-      {{kClientFin, kClientFin, kClientFin, kTimeWait, kClosed}}}},
+      {{kClientFin, kClientFin, kClientFin, kLastAck, kClosed}}}},
     // kBackendFin
-    {{{{kBackendFin, kBackendFin, kBackendFin, kTimeWait, kClosed}},
+    {{{{kBackendFin, kBackendFin, kBackendFin, kLastAck, kClosed}},
       {{kBackendFin, kBackendFin, kBackendFin, kBackendFin, kClosed}}}},
+    // kLastAck: whether a segment acknowledges that FIN is for core/tcp_closing.h to see.
+    {{{{kTimeWait, kLastAck, kLastAck, kTimeWait, kClosed}},
+      {{kTimeWait, kLastAck, kLastAck, kTimeWait, kClosed}}}},
     // kTimeWait
     {{{{kTimeWait, kTimeWait, kTimeWait, kTimeWait, kClosed}},
       {{kTimeWait, kTimeWait, kTimeWait, kTimeWait, kClosed}}}},
@@ -85,9 +89,9 @@ constexpr TcpState NextStateOneWay(TcpState state, uint8_t tcp_flags) {
 }
 
 // A client's SYN meets a session that is over: it opens a new one (RFC 9293 section 3.10.7.4,
-// TIME-WAIT).
+// TIME-WAIT). Its client knows better than we that the last FIN has arrived.
 constexpr bool SynReopens(TcpState state) {
-  return state == TcpState::kTimeWait || state == TcpState::kClosed;
+  return state == TcpState::kLastAck || state == TcpState::kTimeWait || state == TcpState::kClosed;
 }
 
 // The backend's FIN is not seen: after the client's own, a SYN can only be a new connection's.
@@ -98,7 +102,7 @@ constexpr bool SynReopensOneWay(TcpState state) {
 constexpr std::string_view ToString(TcpState state) {
   constexpr std::array<std::string_view, kTcpStateCount> kNames = {
       "active",     "syn_sent",    "syn_received", "established",
-      "client_fin", "backend_fin", "time_wait",    "closed"};
+      "client_fin", "backend_fin", "last_ack",     "time_wait",   "closed"};
   return kNames[static_cast<size_t>(state)];
 }
 

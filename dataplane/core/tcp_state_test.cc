@@ -62,7 +62,7 @@ TEST(TcpState, ClientCloses) {
                        {kToBackend, kFinAck, kClientFin},
                        {kToClient, kTcpAck, kClientFin},
                        {kToClient, kTcpPsh | kTcpAck, kClientFin},
-                       {kToClient, kFinAck, kTimeWait},
+                       {kToClient, kFinAck, kLastAck},
                        {kToBackend, kTcpAck, kTimeWait}}));
 }
 
@@ -70,13 +70,13 @@ TEST(TcpState, BackendCloses) {
   Walk(AfterHandshake({{kToClient, kFinAck, kBackendFin},
                        {kToBackend, kTcpAck, kBackendFin},
                        {kToBackend, kTcpPsh | kTcpAck, kBackendFin},
-                       {kToBackend, kFinAck, kTimeWait},
+                       {kToBackend, kFinAck, kLastAck},
                        {kToClient, kTcpAck, kTimeWait}}));
 }
 
 TEST(TcpState, BothCloseAtOnceWhicheverIsSeenFirst) {
-  Walk(AfterHandshake({{kToBackend, kFinAck, kClientFin}, {kToClient, kFinAck, kTimeWait}}));
-  Walk(AfterHandshake({{kToClient, kFinAck, kBackendFin}, {kToBackend, kFinAck, kTimeWait}}));
+  Walk(AfterHandshake({{kToBackend, kFinAck, kClientFin}, {kToClient, kFinAck, kLastAck}}));
+  Walk(AfterHandshake({{kToClient, kFinAck, kBackendFin}, {kToBackend, kFinAck, kLastAck}}));
 }
 
 TEST(TcpState, EverySegmentOfAHandshakeMayComeTwice) {

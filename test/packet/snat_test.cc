@@ -123,7 +123,7 @@ TEST_P(SnatTest, AConnectionFromInside) {
   EXPECT_EQ(state->tcp_state, core::TcpState::kEstablished);
   box.FromBackend(segment(c.inside, c.remote, kTcpAck | kTcpFin));
   box.FromClient(segment(c.remote, outside, kTcpAck | kTcpFin));
-  EXPECT_EQ(state->tcp_state, core::TcpState::kTimeWait);
+  EXPECT_EQ(state->tcp_state, core::TcpState::kLastAck);
   EXPECT_EQ(counters().sessions_active(), 1u);
 }
 

@@ -341,6 +341,16 @@ TEST_P(Reopen, WhileABackendThatIsGoneHasNotAnswered) {
   EXPECT_EQ(unanswered.state(), nullptr);
 }
 
+TEST_P(Reopen, AfterALastFinThatNobodyAcknowledged) {
+  Connection connection(box, family);
+  connection.Open();
+  connection.FromClient(kTcpFin | kTcpAck);
+  connection.FromBackend(kTcpFin | kTcpAck);
+  const uint64_t created = box.worker().counters.sessions_created.value();
+  EXPECT_EQ(connection.FromClient(kTcpSyn).verdict, Verdict::kForwarded);
+  EXPECT_EQ(box.worker().counters.sessions_created.value(), created + 1);
+}
+
 // RFC 6191: the new SYN is acceptable to a TIME-WAIT of the old one on the same tuple, by its
 // timestamp and by its sequence number.
 TEST_P(Reopen, TheBackendsTimeWaitAcceptsTheNextSyn) {
@@ -402,6 +412,56 @@ TEST_P(Reopen, PortsRunOut) {
 }
 
 // --- configuration while sessions live ---------------------------------------------------------
+
+// A host whose handshake took several attempts repeats a lost FIN after 3 s, then 6: once it met no
+// session any more, was reset, and the client waited for ever.
+TEST_P(Tcp, ALostLastFinMayComeAgainAfterLong) {
+  Connection connection(box, family);
+  connection.Open();
+  connection.FromClient(kTcpFin | kTcpAck);
+  const uint32_t before = connection.backend_next;
+  const Segment answer = connection.ToLocal(kTcpFin | kTcpAck, {}, Pattern(9));
+  connection.FromBackend(kTcpFin | kTcpAck, {}, Pattern(9));
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kLastAck);
+  // What the client has got so far is not the FIN.
+  connection.backend_next = before;
+  connection.FromClient(kTcpAck);
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kLastAck);
+  box.Pass(30'000);
+  box.Expire(1000);
+  EXPECT_EQ(box.FromBackend(answer).verdict, Verdict::kForwarded);
+  connection.backend_next = before + 10;
+  connection.FromClient(kTcpAck);
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kTimeWait);
+}
+
+// The backend knows the client's numbers by others, behind the client's address too.
+TEST_P(Tcp, ALastFinOfTheClientsIsAcknowledgedInItsOwnNumbers) {
+  Connection connection(box, family);
+  connection.Open();
+  connection.FromBackend(kTcpFin | kTcpAck);
+  connection.FromClient(kTcpFin | kTcpAck, {}, Pattern(100));
+  Segment answer = connection.ToLocal(kTcpAck);
+  --answer.acknowledgment;
+  box.FromBackend(answer);
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kLastAck);
+  connection.FromBackend(kTcpAck);
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kTimeWait);
+}
+
+TEST_P(Tcp, WhenBothCloseAtOnceNeitherFinIsForgottenEarly) {
+  Connection connection(box, family);
+  connection.Open();
+  const Segment backends = connection.ToLocal(kTcpFin | kTcpAck);
+  connection.FromClient(kTcpFin | kTcpAck);
+  box.FromBackend(backends);
+  ++connection.backend_next;
+  connection.FromClient(kTcpAck);
+  box.Pass(30'000);
+  box.Expire(1000);
+  ASSERT_NE(connection.state(), nullptr);
+  EXPECT_EQ(connection.state()->tcp_state, core::TcpState::kLastAck);
+}
 
 TEST_P(Tcp, SessionsOutliveTheirBackendAndTheirService) {
   Connection connection(box, family);
