@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker in memory that has established sessions, full NAT from IPv4 to IPv4, and packets for it:
-// TCP segments of 64 bytes (60 without the frame check sequence), both directions of the sessions
-// at random, in bursts of 32. For benchmarks; one thread.
+// A worker in memory that has established sessions of one forwarding mode and family, and packets
+// for it: the shortest TCP segments (IPv4: 60 bytes, 64 with the frame check sequence; IPv6: 74),
+// of both directions where both pass the box, of sessions at random, in bursts of 32. For
+// benchmarks; one thread.
 #pragma once
 
 #include <sys/mman.h>
@@ -23,11 +24,10 @@ namespace steelyard::core {
 
 using net::Be16;
 using net::Be32;
-using net::FlowKey4;
+using net::FlowKey;
 using net::HeaderAt;
 using net::Ipv4Address;
 
-inline constexpr uint32_t kFrameBytes = 60;
 inline constexpr uint32_t kBurstsPerRun = 64;
 inline constexpr uint32_t kPackets = kBurstsPerRun * kBurstCapacity;
 inline constexpr net::MacAddress kMac{{2, 0, 0, 0, 0, 1}};
@@ -62,23 +62,17 @@ class Frames {
  public:
   Frames() : memory_(kPackets * kBufferBytes) {}
 
-  void Write(uint32_t i, const FlowKey4& key, uint8_t flags) {
+  void Write(uint32_t i, const FlowKey& key, uint8_t flags) {
     auto* const frame = reinterpret_cast<uint8_t*>(&memory_.span()[i * kBufferBytes + kHeadroom]);
-    std::memset(frame, 0, kFrameBytes);
-    packets_[i] = {frame, kFrameBytes, kHeadroom};
+    std::memset(frame, 0, kMostFrameBytes);
+    const bool is_ipv4 = key.is_v4();
+    packets_[i] = {frame, is_ipv4 ? kIpv4FrameBytes : kMostFrameBytes, kHeadroom};
     auto& ethernet = HeaderAt<net::EthernetHeader>(packets_[i], 0);
-    ethernet = {kMac, kMac, net::kEtherTypeIpv4};
-    auto& ip = HeaderAt<net::Ipv4Header>(packets_[i], net::kL3Offset);
-    ip.version_and_length = 0x45;
-    ip.total_length = Be16(kFrameBytes - net::kL3Offset);
-    ip.ttl = 64;
-    ip.protocol = 6;
-    ip.source = key.source;
-    ip.destination = key.destination;
-    ip.checksum = net::ChecksumOf(net::SumBytes(&ip, sizeof ip));
-    auto& tcp = HeaderAt<net::TcpHeader>(packets_[i], net::kL3Offset + sizeof ip);
-    tcp.source_port = key.source_port;
-    tcp.destination_port = key.destination_port;
+    ethernet = {kMac, kMac, is_ipv4 ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6};
+    const uint32_t l4_offset = is_ipv4 ? WriteIpv4(packets_[i], key) : WriteIpv6(packets_[i], key);
+    auto& tcp = HeaderAt<net::TcpHeader>(packets_[i], l4_offset);
+    tcp.source_port = key.source.port;
+    tcp.destination_port = key.destination.port;
     tcp.data_offset_and_reserved = 0x50;
     tcp.flags = flags;
   }
@@ -86,26 +80,76 @@ class Frames {
   const net::Packet& packet(uint32_t i) const { return packets_[i]; }
 
  private:
+  static uint32_t WriteIpv4(const net::Packet& packet, const FlowKey& key) {
+    auto& ip = HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
+    ip.version_and_length = 0x45;
+    ip.total_length = Be16(kIpv4FrameBytes - net::kL3Offset);
+    ip.ttl = 64;
+    ip.protocol = static_cast<uint8_t>(net::L4Protocol::kTcp);
+    ip.source = key.source.address.v4();
+    ip.destination = key.destination.address.v4();
+    ip.checksum = net::ChecksumOf(net::SumBytes(&ip, sizeof ip));
+    return net::kL3Offset + sizeof ip;
+  }
+  static uint32_t WriteIpv6(const net::Packet& packet, const FlowKey& key) {
+    auto& ip = HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
+    ip.version_class_flow = Be32(6u << 28);
+    ip.payload_length = Be16(sizeof(net::TcpHeader));
+    ip.next_header = static_cast<uint8_t>(net::L4Protocol::kTcp);
+    ip.hop_limit = 64;
+    ip.source = key.source.address.v6();
+    ip.destination = key.destination.address.v6();
+    return net::kL3Offset + sizeof ip;
+  }
+
+  static constexpr uint32_t kIpv4FrameBytes = 60;
+  static constexpr uint32_t kMostFrameBytes = 74;
   static constexpr uint32_t kHeadroom = 128;
   static constexpr size_t kBufferBytes = 2176;  // an mbuf
   Memory memory_;
   std::array<net::Packet, kPackets> packets_;
 };
 
-inline Snapshot MakeSnapshot() {
-  const auto address = [](uint32_t bits) { return net::IpAddress(Ipv4Address{Be32(bits)}); };
+// What a worker's sessions are like.
+struct Load {
+  const ForwardingMode* mode = &FullNat();
+  net::Family family = net::Family::kIpv4;
+  uint32_t sessions = 1;
+
+  SessionCapacity capacity() const {
+    return family == net::Family::kIpv4 ? SessionCapacity{sessions, 1}
+                                        : SessionCapacity{1, sessions};
+  }
+};
+
+// The n-th address of a subnet of the benchmark's.
+inline net::IpAddress AddressOf(net::Family family, uint32_t subnet, uint32_t number) {
+  if (family == net::Family::kIpv4) return Ipv4Address{Be32((subnet << 24) + number)};
+  net::Ipv6Address address{};
+  address.bytes[0] = 0xfd;
+  address.bytes[1] = static_cast<uint8_t>(subnet);
+  for (int i = 0; i < 4; ++i) address.bytes[15 - i] = static_cast<uint8_t>(number >> (8 * i));
+  return address;
+}
+inline constexpr uint32_t kClients = 198, kServers = 10;
+inline constexpr uint32_t kRouter = 1, kVip = 0x010a, kLocal = 0x0264, kBackend = 0x030b;
+
+inline Snapshot MakeSnapshot(const Load& load) {
+  const auto address = [&](uint32_t number) { return AddressOf(load.family, kServers, number); };
   Snapshot snapshot;
   snapshot.ports = {{kMac, 1500}};
   NetworkDescription description;
-  description.routes[{address(0), 0}] = {{0, address(0x0a000001)}};
-  description.neighbours[{0, address(0x0a000001)}] = kMac;
+  const net::IpAddress anywhere =
+      load.family == net::Family::kIpv4 ? net::IpAddress(Ipv4Address{}) : net::Ipv6Address{};
+  description.routes[{anywhere, 0}] = {{0, address(kRouter)}};
+  description.neighbours[{0, address(kRouter)}] = kMac;
   snapshot.network = std::make_shared<Network>(description, snapshot.ports);
   auto service = std::make_shared<Service>();
-  service->address = {address(0x0a00010a), Be16(80)};
-  service->mode = &FullNat();
-  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.Add(address(0x0a000264 + i));
+  service->address = {address(kVip), Be16(80)};
+  service->mode = load.mode;
+  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.Add(address(kLocal + i));
   for (uint32_t i = 0; i < 64; ++i)
-    service->backends.push_back({.endpoint = {address(0x0a00030b + i), Be16(8080)},
+    service->backends.push_back({.endpoint = {address(kBackend + i), Be16(80)},
                                  .weight = 1,
                                  .available = true,
                                  .keeps_sessions = true,
@@ -118,32 +162,23 @@ inline Snapshot MakeSnapshot() {
   return snapshot;
 }
 
-// A worker with that many established sessions.
+// A worker with those sessions, established.
 class InMemoryWorker {
  public:
-  explicit InMemoryWorker(uint32_t sessions)
-      : memory_(SessionTable::RequiredBytes({sessions, 1})),
-        table_(memory_.span(), {sessions, 1}, HashSecret()),
-        pipeline_(0, table_, state_, now_ns_) {
-    for (uint32_t i = 0; i < sessions; ++i) {
-      const FlowKey4 client{
-          Ipv4Address{Be32(0xc6000000 + i / 60'000)}, Ipv4Address{Be32(0x0a00010a)},
-          Be16(static_cast<uint16_t>(2000 + i % 60'000)), Be16(80), net::L4Protocol::kTcp};
-      Send(client, net::kTcpSyn);
-      const FlowKey4 backend = table_.Describe(table_.Find(client)).rewrite.Reversed().v4();
-      Send(backend, net::kTcpSyn | net::kTcpAck);
-      Send(client, net::kTcpAck);
-      keys_.insert(keys_.end(), {client, backend});
-    }
-    if (table_.size() != sessions) std::abort();
+  explicit InMemoryWorker(const Load& load)
+      : memory_(SessionTable::RequiredBytes(load.capacity())),
+        table_(memory_.span(), load.capacity(), HashSecret()),
+        pipeline_(0, table_, state_, now_ns_),
+        snapshot_(MakeSnapshot(load)) {
+    for (uint32_t i = 0; i < load.sessions; ++i) Open(ClientFlow(load.family, i));
+    if (table_.size() != load.sessions) std::abort();
   }
 
   size_t bytes() { return memory_.span().size(); }
 
   void WriteRandomFrames() {
-    for (uint32_t i = 0; i < kPackets; ++i) {
+    for (uint32_t i = 0; i < kPackets; ++i)
       frames_.Write(i, keys_[random_() % keys_.size()], net::kTcpAck);
-    }
   }
 
   void Process() {
@@ -159,7 +194,26 @@ class InMemoryWorker {
   }
 
  private:
-  void Send(const FlowKey4& key, int flags) {
+  static FlowKey ClientFlow(net::Family family, uint32_t number) {
+    return {{AddressOf(family, kClients, number / 60'000),
+             Be16(static_cast<uint16_t>(2000 + number % 60'000))},
+            {AddressOf(family, kServers, kVip), Be16(80)},
+            net::L4Protocol::kTcp};
+  }
+
+  void Open(const FlowKey& client) {
+    Send(client, net::kTcpSyn);
+    const FlowRef forward = table_.Find(client);
+    keys_.push_back(client);
+    if (IsFoundByReverseKey(table_.record(SessionOf(forward)).kind)) {
+      const FlowKey backend = table_.Describe(forward).rewrite.Reversed();
+      Send(backend, net::kTcpSyn | net::kTcpAck);
+      keys_.push_back(backend);
+    }
+    Send(client, net::kTcpAck);
+  }
+
+  void Send(const FlowKey& key, int flags) {
     frames_.Write(0, key, static_cast<uint8_t>(flags));
     burst_.count = 1;
     burst_.packet[0] = frames_.packet(0);
@@ -172,11 +226,11 @@ class InMemoryWorker {
   SessionTable table_;
   WorkerState state_{1};
   Pipeline pipeline_;
-  Snapshot snapshot_ = MakeSnapshot();
+  Snapshot snapshot_;
   Frames frames_;
   Burst burst_;
   // Beside the table: a look into that would bring the lines that are to be missed.
-  std::vector<FlowKey4> keys_;
+  std::vector<FlowKey> keys_;
   std::mt19937_64 random_{1};
 };
 

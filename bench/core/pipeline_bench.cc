@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pipeline in memory (in_memory_worker.h): full NAT, IPv4. Beside it the yardstick: one random
-// cache line a packet out of as much memory, fetched in batches of 32. What counts is the ratio of
-// the two; the bare figures are the machine's.
+// The pipeline in memory (in_memory_worker.h), by forwarding mode, family and sessions. Beside it
+// the yardstick: one random cache line a packet out of as much memory, fetched in batches of 32.
+// What counts is the ratio of the two; the bare figures are the machine's.
 #include <benchmark/benchmark.h>
 #include <time.h>
 
@@ -59,8 +59,9 @@ class Yardstick {
   std::mt19937_64 random_{2};
 };
 
-void FullNatSteadyState(benchmark::State& state) {
-  InMemoryWorker worker(static_cast<uint32_t>(state.range(0)));
+void SteadyState(benchmark::State& state, const ForwardingMode& mode, net::Family family) {
+  InMemoryWorker worker(
+      {.mode = &mode, .family = family, .sessions = static_cast<uint32_t>(state.range(0))});
   Yardstick yardstick(worker.bytes());
   std::vector<double> pipeline_seconds, yardstick_seconds;
   for (auto _ : state) {
@@ -76,11 +77,19 @@ void FullNatSteadyState(benchmark::State& state) {
   state.counters["ns_per_line"] = yardstick_ns;
   state.counters["ratio"] = pipeline_ns / yardstick_ns;
 }
-BENCHMARK(FullNatSteadyState)
-    ->Arg(1'000)
-    ->Arg(1'000'000)
-    ->UseManualTime()
-    ->Unit(benchmark::kMicrosecond);
+void Sessions(benchmark::internal::Benchmark* benchmark) {
+  benchmark->Arg(1'000)->Arg(1'000'000)->UseManualTime()->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4, FullNat(), net::Family::kIpv4)
+    ->Apply(Sessions)
+    ->Arg(10'000'000);
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv6, FullNat(), net::Family::kIpv6)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, dnat_ipv4, Dnat(), net::Family::kIpv4)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, dnat_ipv6, Dnat(), net::Family::kIpv6)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, tunnel_ipv4, Tunnel(), net::Family::kIpv4)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, tunnel_ipv6, Tunnel(), net::Family::kIpv6)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, direct_ipv4, Direct(), net::Family::kIpv4)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, direct_ipv6, Direct(), net::Family::kIpv6)->Apply(Sessions);
 
 }  // namespace
 }  // namespace steelyard::core

@@ -30,7 +30,7 @@ int Main(int argc, char** argv) {
 #ifndef __OPTIMIZE__
   std::puts("unoptimized");
 #endif
-  InMemoryWorker worker(sessions);
+  InMemoryWorker worker({.sessions = sessions});
   for (uint32_t run = 0; run < runs; ++run) {
     worker.WriteRandomFrames();
     CALLGRIND_TOGGLE_COLLECT;
