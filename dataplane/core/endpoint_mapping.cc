@@ -30,11 +30,11 @@ SessionId FindMappingOfOutside(const SessionTable& sessions, const Endpoint& out
 }
 
 Endpoint InsideOf(const SessionTable& sessions, SessionId mapping) {
-  return sessions.Describe(RefOf(mapping, Direction::kForward)).key.source;
+  return sessions.KeyOf(RefOf(mapping, Direction::kForward)).source;
 }
 
 Endpoint OutsideOf(const SessionTable& sessions, SessionId mapping) {
-  return sessions.Describe(RefOf(mapping, Direction::kForward)).rewrite.source;
+  return sessions.RewriteOf(RefOf(mapping, Direction::kForward)).source;
 }
 
 SessionId FindOrOpenMapping(const PacketContext& context, const Service& gateway,

@@ -131,7 +131,7 @@ bool VerifyIcmpChecksum(const ParsedPacket& parsed, const Packet& packet) {
 
 void TranslateIcmpError(const SessionTable& sessions, FlowRef flow, int added_bytes,
                         const ParsedPacket& parsed, Packet& packet) {
-  const FlowKey rewrite = sessions.Describe(flow).rewrite;
+  const FlowKey rewrite = sessions.RewriteOf(flow);
   RestoreQuotedPacket(sessions, flow, rewrite.Reversed(), parsed, packet);
   if (!ChangesFamily(sessions.state(flow).flags)) ShrinkMtu(added_bytes, parsed, packet);
   SetAddresses(packet, net::kL3Offset, SenderOf(flow, sessions, parsed, packet),

@@ -315,7 +315,7 @@ bool Pipeline::FindNextHopOf(const PacketContext& context, FlowRef flow, Verdict
     return true;
   }
   const auto flow_hash =
-      static_cast<uint32_t>(KeyHash(sessions_.Describe(flow).key, sessions_.secret()));
+      static_cast<uint32_t>(KeyHash(sessions_.KeyOf(flow), sessions_.secret()));
   const auto next_hop = FindNextHop(context, receiver, flow_hash, verdict);
   if (!next_hop) return false;
   state.next_hop = *next_hop;

@@ -38,7 +38,7 @@ Verdict Pipeline::FinishTunnelError(const PacketContext& context, Burst& burst, 
     return Verdict::kConsumed;
   constexpr uint8_t kIsTunnel = kFlowOneWay | kFlowResizes;
   if (flow == kNoFlow || (sessions_.state(flow).flags & kIsTunnel) != kIsTunnel ||
-      sessions_.Describe(flow).rewrite.destination.address != parsed.key().destination.address)
+      sessions_.RewriteOf(flow).destination.address != parsed.key().destination.address)
     return Verdict::kPunted;
   if (!VerifyIcmpChecksum(parsed, packet)) return Verdict::kMalformedIcmp;
   const uint16_t mtu = MtuTold(parsed, packet);

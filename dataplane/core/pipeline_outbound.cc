@@ -92,7 +92,7 @@ Pipeline::Opened Pipeline::OpenOutbound(const PacketContext& context, const net:
 Verdict Pipeline::TurnRound(const PacketContext& context, FlowRef flow, Burst& burst, uint32_t i) {
   const Steering& steering = *context.snapshot.steering;
   if (steering.worker_count() == 1) return Verdict::kNoSession;
-  const net::FlowKey rewrite = sessions_.Describe(flow).rewrite;
+  const net::FlowKey rewrite = sessions_.RewriteOf(flow);
   burst.HandOff(i, steering.OwnerOf(HomeBucketOf(context.snapshot, rewrite)), Steered::kTurned);
   return Verdict::kConsumed;
 }

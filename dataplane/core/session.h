@@ -108,7 +108,10 @@ struct FlowState {
   uint32_t
       next_hop_generation;   // Snapshot::forwarding_generation under which next_hop was looked up
   uint32_t sequence_delta;   // forward: added to the sequence; reverse: taken from acknowledgments
-  uint32_t timestamp_delta;  // forward: added to TSval; reverse: taken from TSecr
+  union {
+    uint32_t timestamp_delta;  // forward: added to TSval; reverse: taken from TSecr
+    uint8_t outer_ttl;         // of tunnels
+  };
   uint16_t next_hop;         // index into Network::next_hops
   uint16_t address_checksum_delta;  // folded, of both addresses
   TcpState tcp_state;               // the same in both directions

@@ -162,7 +162,7 @@ class Mover {
   void CopyTemplate(SessionId session) {
     SessionTable* const home = HomeOf(session);
     if (home == &source_) return;
-    const FlowKey key = source_.Describe(RefOf(session, Direction::kForward)).key;
+    const FlowKey key = source_.KeyOf(RefOf(session, Direction::kForward));
     const FlowRef there = home->Find(key);
     // Copied by an adoption that was cut off, or two workers remembered the same.
     if (there != kNoFlow)
@@ -261,7 +261,7 @@ void LeaveRedirects(std::span<SessionTable* const> tables, const Steering& steer
       const FlowRef reverse = RefOf(session, Direction::kReverse);
       // A gateway's replies are led by configuration anyway (core/home.h).
       if (ForwardingModes()[tables[home]->state(reverse).forwarding_mode]->is_gateway()) return;
-      const FlowKey key = tables[home]->Describe(reverse).key;
+      const FlowKey key = tables[home]->KeyOf(reverse);
       const uint32_t owner = steering.OwnerOf(steering.BucketOf(key));
       if (owner != home) LeaveRedirect(*tables[owner], key, home, now_ms);
     });

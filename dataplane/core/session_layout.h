@@ -33,6 +33,7 @@ inline constexpr uint64_t kSessionLayoutHash = HashOfLayout({
     offsetof(FlowState, next_hop_generation),
     offsetof(FlowState, sequence_delta),
     offsetof(FlowState, timestamp_delta),
+    offsetof(FlowState, outer_ttl),
     offsetof(FlowState, next_hop),
     offsetof(FlowState, address_checksum_delta),
     offsetof(FlowState, tcp_state),

@@ -69,7 +69,7 @@ uint32_t SessionTable::SecondaryBucket(uint64_t hash) const {
 // --- placing -----------------------------------------------------------------------------------
 
 uint64_t SessionTable::HashOf(FlowRef flow) const {
-  return KeyHash(Describe(flow).key, secret_);
+  return KeyHash(KeyOf(flow), secret_);
 }
 
 bool SessionTable::PutInto(uint32_t bucket_index, uint64_t hash, FlowRef flow) {
@@ -244,31 +244,6 @@ SessionId SessionTable::FirstInUse(SessionId session, uint32_t bound) const {
     }
   }
   return session;
-}
-
-SessionTable::Flow SessionTable::Describe(FlowRef flow) const {
-  const auto address = [](const net::Ipv6Address& v6, bool is_v4) -> net::IpAddress {
-    if (!is_v4) return v6;
-    uint32_t raw;
-    std::memcpy(&raw, &v6.bytes[12], 4);
-    return net::Ipv4Address{net::Be32::FromRaw(raw)};
-  };
-  if (!IsWide(flow)) {
-    const NarrowFlow& record = narrow(flow);
-    return {FlowKey(FlowKey4{record.source, record.destination, record.source_port,
-                             record.destination_port, record.state.protocol}),
-            FlowKey(FlowKey4{record.new_source, record.new_destination, record.new_source_port,
-                             record.new_destination_port, record.state.protocol})};
-  }
-  const WideFlow& record = wide(flow);
-  const bool key_v4 = record.state.flags & kFlowKeyIsIpv4;
-  const bool rewrite_v4 = record.state.flags & kFlowRewriteIsIpv4;
-  return {FlowKey({address(record.source, key_v4), record.source_port},
-                  {address(record.destination, key_v4), record.destination_port},
-                  record.state.protocol),
-          FlowKey({address(record.new_source, rewrite_v4), record.new_source_port},
-                  {address(record.new_destination, rewrite_v4), record.new_destination_port},
-                  record.state.protocol)};
 }
 
 }  // namespace steelyard::core

@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 
@@ -61,7 +62,9 @@ class SessionTable {
   // Finding in stages, over a burst: PrefetchBucket, then Candidate and PrefetchFlow, then Confirm.
   // Prefetching is inlined by force: GCC 12 takes a function that does nothing else for one without
   // effect, and drops its calls.
-  [[gnu::always_inline]] void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&buckets_[PrimaryBucket(hash)]); }
+  [[gnu::always_inline]] void PrefetchBucket(uint64_t hash) const {
+    __builtin_prefetch(&buckets_[PrimaryBucket(hash)]);
+  }
   // A flow of that signature in the primary bucket, or kNoFlow. Not proved to be the key's.
   FlowRef Candidate(uint64_t hash) const {
     const Bucket& bucket = buckets_[PrimaryBucket(hash)];
@@ -125,7 +128,9 @@ class SessionTable {
   const WideFlow& wide(FlowRef flow) const { return wide_[flow - 2 * capacity_.narrow]; }
   SessionRecord& record(SessionId session) { return records_[session]; }
   const SessionRecord& record(SessionId session) const { return records_[session]; }
-  Flow Describe(FlowRef flow) const;
+  Flow Describe(FlowRef flow) const { return {KeyOf(flow), RewriteOf(flow)}; }
+  net::FlowKey KeyOf(FlowRef flow) const;
+  net::FlowKey RewriteOf(FlowRef flow) const;
   // For walking the table: the first session in use from `session` on, looking at no more than
   // `bound` that are not (then the next one to go on from). capacity().total() at the end.
   SessionId FirstInUse(SessionId session, uint32_t bound) const;
@@ -147,6 +152,13 @@ class SessionTable {
   struct Layout;
   static Layout LayoutFor(const SessionCapacity& capacity);
 
+  // Of a wide record, of whose IPv4 addresses only the last four bytes are believed.
+  static net::IpAddress AddressOf(const net::Ipv6Address& address, bool is_v4) {
+    if (!is_v4) return address;
+    uint32_t raw;
+    std::memcpy(&raw, &address.bytes[12], 4);
+    return net::Ipv4Address{net::Be32::FromRaw(raw)};
+  }
   static uint16_t Signature(uint64_t hash) { return static_cast<uint16_t>(hash); }
   uint32_t PrimaryBucket(uint64_t hash) const { return Scale(static_cast<uint32_t>(hash >> 32)); }
   uint32_t SecondaryBucket(uint64_t hash) const;
@@ -224,6 +236,34 @@ FlowRef SessionTable::Find(const Key& key, uint64_t hash) const {
   if (flow != kNoFlow || buckets_[primary].displaced == 0) [[likely]]
     return flow;
   return FindIn(SecondaryBucket(hash), key, hash);
+}
+
+inline net::FlowKey SessionTable::KeyOf(FlowRef flow) const {
+  if (!IsWide(flow)) {
+    const NarrowFlow& record = narrow(flow);
+    return {{record.source, record.source_port},
+            {record.destination, record.destination_port},
+            record.state.protocol};
+  }
+  const WideFlow& record = wide(flow);
+  const bool is_v4 = record.state.flags & kFlowKeyIsIpv4;
+  return {{AddressOf(record.source, is_v4), record.source_port},
+          {AddressOf(record.destination, is_v4), record.destination_port},
+          record.state.protocol};
+}
+
+inline net::FlowKey SessionTable::RewriteOf(FlowRef flow) const {
+  if (!IsWide(flow)) {
+    const NarrowFlow& record = narrow(flow);
+    return {{record.new_source, record.new_source_port},
+            {record.new_destination, record.new_destination_port},
+            record.state.protocol};
+  }
+  const WideFlow& record = wide(flow);
+  const bool is_v4 = record.state.flags & kFlowRewriteIsIpv4;
+  return {{AddressOf(record.new_source, is_v4), record.new_source_port},
+          {AddressOf(record.new_destination, is_v4), record.new_destination_port},
+          record.state.protocol};
 }
 
 }  // namespace steelyard::core

@@ -118,7 +118,7 @@ class SessionTable::Rebuilder {
     if (table_.Candidate(hash) == kNoFlow &&
         table_.buckets_[table_.PrimaryBucket(hash)].displaced == 0) [[likely]]
       return false;
-    return table_.Find(table_.Describe(flow).key, hash) != kNoFlow;
+    return table_.Find(table_.KeyOf(flow), hash) != kNoFlow;
   }
 
   SessionTable& table_;

@@ -60,8 +60,8 @@ class IpAddress {
   constexpr IpAddress() = default;
   constexpr IpAddress(Ipv4Address v4) : family_(Family::kIpv4) {  // NOLINT: implicit by design
     v6_.bytes[10] = v6_.bytes[11] = 0xff;
-    const uint32_t host = v4.bits.value();
-    for (int i = 0; i < 4; ++i) v6_.bytes[12 + i] = static_cast<uint8_t>(host >> (24 - 8 * i));
+    const auto bytes = std::bit_cast<std::array<uint8_t, 4>>(v4.bits);
+    for (int i = 0; i < 4; ++i) v6_.bytes[12 + i] = bytes[i];
   }
   constexpr IpAddress(const Ipv6Address& v6) : v6_(v6), family_(Family::kIpv6) {}  // NOLINT
 

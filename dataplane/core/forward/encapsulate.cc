@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/forward/encapsulate.h"
 
+#include <array>
+#include <cstring>
+
 #include "net/checksum.h"
 
 namespace steelyard::core {
@@ -55,18 +58,20 @@ net::ChecksumSum InnerSum(const ParsedPacket& parsed, const Packet& packet) {
   return headers + static_cast<uint16_t>(~net::FoldSum(pseudo));
 }
 
-// Over IPv4 the checksum stays out (RFC 768); over IPv6 it is required (RFC 8200 section 8.1).
-void WriteGue(const OuterHeaders& outer, uint8_t protocol, const ParsedPacket& parsed,
-              net::ChecksumSum inner_sum, uint8_t* at) {
-  const auto udp_bytes = static_cast<uint16_t>(parsed.l3_end - net::kL3Offset + sizeof(GueHeader) +
-                                               sizeof(net::UdpHeader));
+template <typename Address>
+void WriteGue(const OuterHeaders<Address>& outer, uint8_t protocol, uint16_t udp_bytes,
+              uint8_t* at) {
   auto& udp = *reinterpret_cast<net::UdpHeader*>(at);
   auto& gue = *reinterpret_cast<GueHeader*>(at + sizeof(net::UdpHeader));
   gue = {0, protocol, Be16()};
-  udp = {outer.source.port, outer.destination.port, Be16(udp_bytes), Be16()};
-  if (outer.destination.address.is_v4()) return;
-  const net::ChecksumSum sum = net::PseudoHeaderSum(
-      outer.source.address.v6(), outer.destination.address.v6(), net::L4Protocol::kUdp, udp_bytes);
+  udp = {outer.source_port, outer.destination_port, Be16(udp_bytes), Be16()};
+}
+
+// Over IPv4 the checksum stays out (RFC 768); over IPv6 it is required (RFC 8200 section 8.1).
+void SumGue(const OuterHeaders<net::Ipv6Address>& outer, net::ChecksumSum inner_sum, uint8_t* at) {
+  auto& udp = *reinterpret_cast<net::UdpHeader*>(at);
+  const net::ChecksumSum sum = net::PseudoHeaderSum(outer.source, outer.destination,
+                                                    net::L4Protocol::kUdp, udp.length.value());
   udp.checksum = net::ChecksumOf(
       net::SumBytes(at, sizeof(net::UdpHeader) + sizeof(GueHeader), sum + inner_sum));
   if (udp.checksum.raw() == 0) udp.checksum = Be16::FromRaw(0xffff);
@@ -77,60 +82,94 @@ bool DontFragment(const ParsedPacket& parsed, const Packet& packet) {
          HeaderAt<net::Ipv4Header>(packet, net::kL3Offset).dont_fragment();
 }
 
-void WriteIpv4(const OuterHeaders& outer, uint8_t protocol, uint8_t traffic_class,
-               bool dont_fragment, uint16_t bytes, uint8_t* at) {
-  auto& ip = *reinterpret_cast<net::Ipv4Header*>(at);
-  ip.version_and_length = 0x45;
-  ip.dscp_and_ecn = traffic_class;
-  ip.total_length = Be16(bytes);
-  // RFC 6864: whole packets need no identification.
-  ip.identification = Be16(dont_fragment ? uint16_t{0} : outer.identification);
-  ip.flags_and_offset = Be16(dont_fragment ? 0x4000 : 0);
-  ip.ttl = outer.ttl;
-  ip.protocol = protocol;
-  ip.checksum = Be16();
-  ip.source = outer.source.address.v4();
-  ip.destination = outer.destination.address.v4();
-  ip.checksum = net::ChecksumOf(net::SumBytes(&ip, sizeof ip));
+// What both families say of the packet inside.
+struct Inner {
+  uint8_t protocol;
+  uint8_t traffic_class;
+  bool dont_fragment;
+  uint16_t bytes;
+};
+
+Inner InnerOf(const ParsedPacket& parsed, const Packet& packet) {
+  return {.protocol = parsed.family == Family::kIpv4 ? kIpv4InIp : kIpv6InIp,
+          .traffic_class = TrafficClass(parsed, packet),
+          .dont_fragment = DontFragment(parsed, packet),
+          .bytes = static_cast<uint16_t>(parsed.l3_end - net::kL3Offset)};
 }
 
-void WriteIpv6(const OuterHeaders& outer, uint8_t next_header, uint8_t traffic_class,
-               uint16_t payload_bytes, uint8_t* at) {
-  auto& ip = *reinterpret_cast<net::Ipv6Header*>(at);
-  ip.version_class_flow =
-      Be32(6u << 28 | uint32_t{traffic_class} << 20 | (outer.flow_label & 0xfffff));
-  ip.payload_length = Be16(payload_bytes);
-  ip.next_header = next_header;
-  ip.hop_limit = outer.ttl;
-  ip.source = outer.source.address.v6();
-  ip.destination = outer.destination.address.v6();
-}
-
-}  // namespace
-
-void Encapsulate(const OuterHeaders& outer, const ParsedPacket& parsed, Packet& packet) {
-  const bool over_ipv4 = outer.destination.address.is_v4();
-  const bool gue = outer.destination.port.raw() != 0;
-  const uint16_t added_bytes = EncapsulationBytes(outer.destination.address.family(), gue);
-  const uint8_t inner_protocol = parsed.family == Family::kIpv4 ? kIpv4InIp : kIpv6InIp;
-  const uint8_t outer_protocol = gue ? static_cast<uint8_t>(net::L4Protocol::kUdp) : inner_protocol;
-  const uint8_t traffic_class = TrafficClass(parsed, packet);
-  const bool dont_fragment = DontFragment(parsed, packet);
-  const auto bytes = static_cast<uint16_t>(parsed.l3_end - net::kL3Offset + added_bytes);
-  const net::ChecksumSum inner_sum = gue && !over_ipv4 ? InnerSum(parsed, packet) : 0;
-
+// Where the outer IP header begins.
+uint8_t* Grow(uint16_t added_bytes, Be16 ether_type, Packet& packet) {
   packet.data -= added_bytes;
   packet.headroom -= added_bytes;
   packet.length += added_bytes;
-  HeaderAt<net::EthernetHeader>(packet, 0).ether_type =
-      over_ipv4 ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6;
-  uint8_t* ip = packet.data + net::kL3Offset;
-  const size_t ip_bytes = over_ipv4 ? sizeof(net::Ipv4Header) : sizeof(net::Ipv6Header);
-  if (gue) WriteGue(outer, inner_protocol, parsed, inner_sum, ip + ip_bytes);
-  if (over_ipv4)
-    WriteIpv4(outer, outer_protocol, traffic_class, dont_fragment, bytes, ip);
-  else
-    WriteIpv6(outer, outer_protocol, traffic_class, static_cast<uint16_t>(bytes - ip_bytes), ip);
+  HeaderAt<net::EthernetHeader>(packet, 0).ether_type = ether_type;
+  return packet.data + net::kL3Offset;
+}
+
+// Made of whole words: a sum over single fields that were just written has to wait until they have
+// left the processor's store buffer.
+void WriteIpv4(const OuterHeaders<net::Ipv4Address>& outer, uint8_t protocol, const Inner& inner,
+               uint16_t bytes, uint8_t* at) {
+  constexpr uint32_t kDontFragment = 0x4000;
+  // RFC 6864: whole packets need no identification.
+  const uint32_t identification = inner.dont_fragment ? 0 : outer.identification;
+  const std::array<Be32, 5> words = {
+      Be32(0x45u << 24 | uint32_t{inner.traffic_class} << 16 | bytes),
+      Be32(identification << 16 | (inner.dont_fragment ? kDontFragment : 0)),
+      Be32(uint32_t{outer.ttl} << 24 | uint32_t{protocol} << 16), outer.source.bits,
+      outer.destination.bits};
+  static_assert(sizeof words == sizeof(net::Ipv4Header));
+  net::ChecksumSum sum = 0;
+  for (const Be32 word : words) sum += word.raw();
+  std::memcpy(at, words.data(), sizeof words);
+  reinterpret_cast<net::Ipv4Header*>(at)->checksum = net::ChecksumOf(sum);
+}
+
+void WriteIpv6(const OuterHeaders<net::Ipv6Address>& outer, uint8_t next_header, const Inner& inner,
+               uint16_t payload_bytes, uint8_t* at) {
+  auto& ip = *reinterpret_cast<net::Ipv6Header*>(at);
+  ip.version_class_flow =
+      Be32(6u << 28 | uint32_t{inner.traffic_class} << 20 | (outer.flow_label & 0xfffff));
+  ip.payload_length = Be16(payload_bytes);
+  ip.next_header = next_header;
+  ip.hop_limit = outer.ttl;
+  ip.source = outer.source;
+  ip.destination = outer.destination;
+}
+
+constexpr auto kUdp = static_cast<uint8_t>(net::L4Protocol::kUdp);
+
+}  // namespace
+
+void Encapsulate(const OuterHeaders<net::Ipv4Address>& outer, const ParsedPacket& parsed,
+                 Packet& packet) {
+  const bool gue = outer.destination_port.raw() != 0;
+  const Inner inner = InnerOf(parsed, packet);
+  const uint16_t added_bytes = EncapsulationBytes(Family::kIpv4, gue);
+  uint8_t* const ip = Grow(added_bytes, net::kEtherTypeIpv4, packet);
+  const auto bytes = static_cast<uint16_t>(inner.bytes + added_bytes);
+  WriteIpv4(outer, gue ? kUdp : inner.protocol, inner, bytes, ip);
+  if (gue) {
+    const auto udp_bytes = static_cast<uint16_t>(bytes - sizeof(net::Ipv4Header));
+    WriteGue(outer, inner.protocol, udp_bytes, ip + sizeof(net::Ipv4Header));
+  }
+}
+
+void Encapsulate(const OuterHeaders<net::Ipv6Address>& outer, const ParsedPacket& parsed,
+                 Packet& packet) {
+  const bool gue = outer.destination_port.raw() != 0;
+  const Inner inner = InnerOf(parsed, packet);
+  const net::ChecksumSum inner_sum = gue ? InnerSum(parsed, packet) : 0;
+  const uint16_t added_bytes = EncapsulationBytes(Family::kIpv6, gue);
+  uint8_t* const ip = Grow(added_bytes, net::kEtherTypeIpv6, packet);
+  const auto payload_bytes =
+      static_cast<uint16_t>(inner.bytes + added_bytes - sizeof(net::Ipv6Header));
+  WriteIpv6(outer, gue ? kUdp : inner.protocol, inner, payload_bytes, ip);
+  if (gue) {
+    uint8_t* const udp = ip + sizeof(net::Ipv6Header);
+    WriteGue(outer, inner.protocol, payload_bytes, udp);
+    SumGue(outer, inner_sum, udp);
+  }
 }
 
 }  // namespace steelyard::core

@@ -12,15 +12,17 @@
 
 namespace steelyard::core {
 
+template <typename Address>
 struct OuterHeaders {
-  net::Endpoint source;
-  net::Endpoint destination;  // port 0: IP in IP; else GUE to that UDP port
+  Address source;
+  Address destination;
+  net::Be16 source_port;
+  net::Be16 destination_port;  // 0: IP in IP; else GUE to that UDP port
   uint8_t ttl = 64;
   uint32_t flow_label = 0;      // 20 bits; IPv6
   uint16_t identification = 0;  // IPv4, where the packet may be fragmented
 };
 
-// What Encapsulate adds.
 constexpr uint16_t EncapsulationBytes(net::Family outer_family, bool gue) {
   constexpr uint16_t kGueBytes = 4;
   return static_cast<uint16_t>(
@@ -31,6 +33,9 @@ constexpr uint16_t EncapsulationBytes(net::Family outer_family, bool gue) {
 // Grows the packet to the front; the caller has made sure of the headroom. Offsets of `parsed` are
 // of no use afterwards. Don't-fragment is as in the packet, and set for IPv6, whose sender learns
 // what is too big.
-void Encapsulate(const OuterHeaders& outer, const net::ParsedPacket& parsed, net::Packet& packet);
+void Encapsulate(const OuterHeaders<net::Ipv4Address>& outer, const net::ParsedPacket& parsed,
+                 net::Packet& packet);
+void Encapsulate(const OuterHeaders<net::Ipv6Address>& outer, const net::ParsedPacket& parsed,
+                 net::Packet& packet);
 
 }  // namespace steelyard::core

@@ -86,7 +86,7 @@ ChecksumDelta AddToa(const PacketContext& context, FlowRef flow, const NextHop& 
   if (service == nullptr || !CarriesToa(service->client_address, parsed)) return {};
   uint8_t option[20];
   const uint8_t bytes =
-      WriteToa(service->client_address.toa_kind, context.sessions.Describe(flow).key, option);
+      WriteToa(service->client_address.toa_kind, context.sessions.KeyOf(flow), option);
   const size_t tcp_bytes = parsed.payload_offset - parsed.l4_offset;
   const size_t datagram_bytes = parsed.l3_end - net::kL3Offset;
   if (tcp_bytes + bytes > net::kMaxTcpHeaderBytes || datagram_bytes + bytes > next_hop.mtu ||
@@ -98,7 +98,7 @@ ChecksumDelta AddToa(const PacketContext& context, FlowRef flow, const NextHop& 
 uint8_t ClientAddressBytes(const SessionTable& sessions, FlowRef flow) {
   if (DirectionOf(flow) == Direction::kReverse) return 0;
   const uint8_t flags = sessions.state(flow).flags;
-  const net::Family family = sessions.Describe(flow).key.source.address.family();
+  const net::Family family = sessions.KeyOf(flow).source.address.family();
   if (flags & kFlowProxyHeaderPending) return ProxyHeaderBytes(family);
   return flags & kFlowClientAddressPending ? ClientAddress::ToaBytes(family) : uint8_t{0};
 }
@@ -119,7 +119,7 @@ uint16_t MaxSegment(const PacketContext& context, FlowRef flow, const NextHop& n
 
 void ChangeFamilyOf(const PacketContext& context, FlowRef flow, ParsedPacket& parsed,
                     Packet& packet) {
-  const net::FlowKey rewrite = context.sessions.Describe(flow).rewrite;
+  const net::FlowKey rewrite = context.sessions.RewriteOf(flow);
   ChangeFamily(rewrite.source.address, rewrite.destination.address,
                context.worker.ip_identification++, parsed, packet);
 }

@@ -50,7 +50,7 @@ uint16_t ForwardingMode::StatelessAddedBytes(const Backend&) const {
 }
 
 net::IpAddress ForwardingMode::Receiver(const SessionTable& sessions, FlowRef flow) const {
-  return sessions.Describe(flow).rewrite.destination.address;
+  return sessions.RewriteOf(flow).destination.address;
 }
 
 }  // namespace steelyard::core

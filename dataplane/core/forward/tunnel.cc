@@ -22,6 +22,10 @@ uint64_t EntropyOf(const PacketContext& context, const net::FlowKey& client_flow
   return KeyHash(client_flow, context.sessions.secret());
 }
 
+uint32_t FlowLabelOf(uint64_t entropy) {
+  return static_cast<uint32_t>(entropy >> 32);
+}
+
 // The prefix with host bits of the flow's.
 net::IpAddress AddressWithin(const net::Prefix& prefix, uint64_t entropy) {
   std::array<uint8_t, 16> bytes = prefix.address.v6().bytes;
@@ -54,8 +58,8 @@ net::FlowKey OuterFlow(const Service& service, const Backend& backend, uint64_t 
   return outer;
 }
 
-bool IsGue(const net::FlowKey& outer) {
-  return outer.destination.port.raw() != 0;
+bool IsGue(Be16 destination_port) {
+  return destination_port.raw() != 0;
 }
 
 class TunnelMode : public ForwardingMode {
@@ -83,15 +87,16 @@ class TunnelMode : public ForwardingMode {
     const SessionId session = context.sessions.Insert(
         {client_flow, outer}, {client_flow.Reversed(), outer.Reversed()}, SessionKind::kOneWay);
     if (session == kNoSession) return net::Verdict::kSessionTableFull;
-    context.sessions.state(RefOf(session, Direction::kForward)).flags |= kFlowResizes;
+    FlowState& state = context.sessions.state(RefOf(session, Direction::kForward));
+    state.flags |= kFlowResizes;
+    state.outer_ttl = service.tunnel.ttl;
     return session;
   }
 
   void Rewrite(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
                ParsedPacket& parsed, Packet& packet) const override {
-    const auto added_bytes = static_cast<uint16_t>(MostAddedBytes(context.sessions, flow));
-    ApplyToTcpChecksum(ClampSyn(context, flow, next_hop, parsed, packet, added_bytes), parsed,
-                       packet);
+    if (parsed.tcp_flags & net::kTcpSyn) [[unlikely]]
+      HoldSyn(context, flow, next_hop, parsed, packet);
     Wrap(context, flow, parsed, packet);
   }
 
@@ -102,8 +107,13 @@ class TunnelMode : public ForwardingMode {
 
   int MostAddedBytes(const SessionTable& sessions, FlowRef flow) const override {
     if (DirectionOf(flow) == Direction::kReverse) return 0;
-    const net::FlowKey outer = sessions.Describe(flow).rewrite;
-    return EncapsulationBytes(outer.destination.address.family(), IsGue(outer));
+    if (!sessions.IsWide(flow))
+      return EncapsulationBytes(net::Family::kIpv4,
+                                IsGue(sessions.narrow(flow).new_destination_port));
+    const WideFlow& record = sessions.wide(flow);
+    const bool is_ipv4 = record.state.flags & kFlowRewriteIsIpv4;
+    return EncapsulationBytes(is_ipv4 ? net::Family::kIpv4 : net::Family::kIpv6,
+                              IsGue(record.new_destination_port));
   }
 
   void RewriteStateless(const PacketContext& context, const Service& service,
@@ -113,8 +123,8 @@ class TunnelMode : public ForwardingMode {
     const net::FlowKey client_flow =
         parsed.packet_class == net::PacketClass::kFlow ? parsed.key() : parsed.key().Reversed();
     const uint64_t entropy = EntropyOf(context, client_flow);
-    Wrap(context, &service, OuterFlow(service, backend, entropy, client_flow.protocol), entropy,
-         parsed, packet);
+    Wrap(context, OuterFlow(service, backend, entropy, client_flow.protocol), service.tunnel.ttl,
+         FlowLabelOf(entropy), parsed, packet);
   }
 
   uint16_t StatelessAddedBytes(const Backend& backend) const override {
@@ -130,26 +140,52 @@ class TunnelMode : public ForwardingMode {
   }
 
  private:
-  static void Wrap(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,
-                   Packet& packet) {
-    const SessionTable::Flow description = context.sessions.Describe(flow);
-    const Service* service =
-        context.snapshot.service(context.sessions.record(SessionOf(flow)).service_slot);
-    Wrap(context, service, description.rewrite, EntropyOf(context, description.key), parsed,
-         packet);
+  void HoldSyn(const PacketContext& context, FlowRef flow, const NextHop& next_hop,
+               ParsedPacket& parsed, Packet& packet) const {
+    const auto added_bytes = static_cast<uint16_t>(MostAddedBytes(context.sessions, flow));
+    ApplyToTcpChecksum(ClampSyn(context, flow, next_hop, parsed, packet, added_bytes), parsed,
+                       packet);
   }
 
-  static void Wrap(const PacketContext& context, const Service* service,
-                   const net::FlowKey& outer_flow, uint64_t entropy, const ParsedPacket& parsed,
+  static void Wrap(const PacketContext& context, FlowRef flow, const ParsedPacket& parsed,
                    Packet& packet) {
-    const OuterHeaders outer{
-        .source = outer_flow.source,
-        .destination = outer_flow.destination,
-        .ttl = service ? service->tunnel.ttl : TunnelOptions{}.ttl,
-        .flow_label = static_cast<uint32_t>(entropy >> 32),
-        .identification = context.worker.ip_identification++,
+    const SessionTable& sessions = context.sessions;
+    const uint8_t ttl = sessions.state(flow).outer_ttl;
+    if (sessions.IsWide(flow)) {
+      const net::FlowKey outer = sessions.RewriteOf(flow);
+      const uint32_t flow_label =
+          outer.is_v4() ? 0 : FlowLabelOf(EntropyOf(context, sessions.KeyOf(flow)));
+      return Wrap(context, outer, ttl, flow_label, parsed, packet);
+    }
+    const NarrowFlow& record = sessions.narrow(flow);
+    Encapsulate(
+        OuterHeaders<net::Ipv4Address>{.source = record.new_source,
+                                       .destination = record.new_destination,
+                                       .source_port = record.new_source_port,
+                                       .destination_port = record.new_destination_port,
+                                       .ttl = ttl,
+                                       .identification = context.worker.ip_identification++},
+        parsed, packet);
+  }
+
+  static void Wrap(const PacketContext& context, const net::FlowKey& outer, uint8_t ttl,
+                   uint32_t flow_label, const ParsedPacket& parsed, Packet& packet) {
+    const auto wrap = [&](const auto& source, const auto& destination) {
+      Encapsulate(
+          OuterHeaders<std::decay_t<decltype(source)>>{
+              .source = source,
+              .destination = destination,
+              .source_port = outer.source.port,
+              .destination_port = outer.destination.port,
+              .ttl = ttl,
+              .flow_label = flow_label,
+              .identification = context.worker.ip_identification++},
+          parsed, packet);
     };
-    Encapsulate(outer, parsed, packet);
+    if (outer.is_v4())
+      wrap(outer.source.address.v4(), outer.destination.address.v4());
+    else
+      wrap(outer.source.address.v6(), outer.destination.address.v6());
   }
 };
 
