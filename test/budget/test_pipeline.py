@@ -22,13 +22,14 @@ TOLERANCE = 0.03
 SMALL = 0.1
 
 
-def count(sessions, runs, directory):
+def count(case, directory):
     """Events a packet, by callgrind's names: Ir, DLmr, ..."""
     out = directory / "callgrind.out"
     done = subprocess.run(
         ["valgrind", "--tool=callgrind", "--collect-atstart=no", "--cache-sim=yes", *CACHES,
          f"--callgrind-out-file={out}", BUILD_DIR / "bench" / "core" / "pipeline_count",
-         str(sessions), str(runs)], capture_output=True, text=True, timeout=600, check=False)
+         case["mode"], *(str(case[name]) for name in ("family", "sessions", "runs"))],
+        capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     if "unoptimized" in done.stdout:
         pytest.skip("the build is not optimized")
@@ -41,7 +42,7 @@ def count(sessions, runs, directory):
 
 @pytest.mark.parametrize("case", BUDGETS, ids=lambda case: case["name"])
 def test_a_packet_costs_no_more_than_its_budget(case, tmp_path):
-    events = count(case["sessions"], case["runs"], tmp_path)
+    events = count(case, tmp_path)
     counted = {"instructions": events["Ir"],
                "last_level_misses": events["ILmr"] + events["DLmr"] + events["DLmw"]}
     print(counted)
