@@ -6,8 +6,6 @@
 // benchmarks; one thread.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -16,12 +14,14 @@
 #include <span>
 #include <vector>
 
+#include "../measure.h"
 #include "core/pipeline.h"
 #include "net/checksum.h"
 #include "net/wire.h"
 
 namespace steelyard::core {
 
+using bench::Memory;
 using net::Be16;
 using net::Be32;
 using net::FlowKey;
@@ -31,30 +31,6 @@ using net::Ipv4Address;
 inline constexpr uint32_t kBurstsPerRun = 64;
 inline constexpr uint32_t kPackets = kBurstsPerRun * kBurstCapacity;
 inline constexpr net::MacAddress kMac{{2, 0, 0, 0, 0, 1}};
-
-// On huge pages where the kernel gives them, as the dataplane's own table.
-class Memory {
- public:
-  explicit Memory(size_t bytes) : bytes_((bytes + kHugePage - 1) / kHugePage * kHugePage) {
-    base_ = mmap(nullptr, bytes_ + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                 -1, 0);
-    if (base_ == MAP_FAILED) std::abort();
-    const auto at = reinterpret_cast<uintptr_t>(base_);
-    data_ = reinterpret_cast<std::byte*>((at + kHugePage - 1) / kHugePage * kHugePage);
-    madvise(data_, bytes_, MADV_HUGEPAGE);
-    std::memset(data_, 0, bytes_);
-  }
-  ~Memory() { munmap(base_, bytes_ + kHugePage); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  std::span<std::byte> span() { return {data_, bytes_}; }
-
- private:
-  static constexpr size_t kHugePage = 2 << 20;
-  size_t bytes_;
-  void* base_;
-  std::byte* data_;
-};
 
 // Receive buffers, written anew before every run as a NIC would. As an mbuf's, the bytes begin a
 // cache line.
