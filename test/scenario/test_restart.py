@@ -95,8 +95,10 @@ def restart_state(topology):
     return services.state(
         services.service("web", network.VIP_IPV4, backends, health_check=services.HTTP_CHECK),
         services.service("bulk", network.VIP_IPV4, [topology.backends[0].ipv4], port=5201),
-        *(services.service(f"echo{port}", network.VIP_IPV4, backends, port=port)
-          for port in ECHO_PORTS))
+        # On a busy machine a hundred thousand connections take longer to be told of than the
+        # default of 350 s.
+        *(services.service(f"echo{port}", network.VIP_IPV4, backends, port=port,
+                           timeouts="{tcp_established: 1h}") for port in ECHO_PORTS))
 
 
 def longest_standstill_s(iperf):
