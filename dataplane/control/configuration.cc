@@ -49,6 +49,18 @@ bool AnyStoppedKeeping(const core::Service& before, const core::Service& after) 
   return false;
 }
 
+// Whether RebuildIndex makes the same of both.
+bool SameInIndex(const core::Service& a, const core::Service& b) {
+  return a.slot == b.slot && a.address == b.address && a.protocol == b.protocol &&
+         a.mode == b.mode && a.local_addresses == b.local_addresses &&
+         a.persistence == b.persistence &&
+         a.endpoint_independent_udp == b.endpoint_independent_udp &&
+         std::equal(a.backends.begin(), a.backends.end(), b.backends.begin(), b.backends.end(),
+                    [](const core::Backend& one, const core::Backend& other) {
+                      return one.slot == other.slot && one.endpoint == other.endpoint;
+                    });
+}
+
 }  // namespace
 
 Configuration::Configuration(core::Snapshot first, std::vector<const core::WorkerState*> workers,
@@ -204,6 +216,8 @@ void Configuration::Install(ServiceEntry entry) {
   const core::ServiceSlot slot = entry.compiled->slot;
   if (current_.services.size() <= slot) current_.services.resize(slot + 1);
   const auto before = services_.find(name);
+  if (before == services_.end() || !SameInIndex(*before->second.compiled, *entry.compiled))
+    index_is_stale_ = true;
   if (before != services_.end()) {
     services_fingerprint_ -= before->second.fingerprint;
     if (AnyStoppedKeeping(*before->second.compiled, *entry.compiled))
@@ -231,10 +245,16 @@ void Configuration::Uninstall(const std::string& name) {
   current_.services[service.slot] = nullptr;
   service_slots_.Release(name);
   services_.erase(at);
+  index_is_stale_ = true;
   ++current_.forwarding_generation;
 }
 
 void Configuration::InstallGateways(std::vector<GatewayEntry> gateways) {
+  if (!std::equal(gateways.begin(), gateways.end(), gateways_.begin(), gateways_.end(),
+                  [](const GatewayEntry& one, const GatewayEntry& other) {
+                    return one.compiled.service == other.compiled.service;
+                  }))
+    index_is_stale_ = true;
   std::set<std::string> kept;
   for (const GatewayEntry& gateway : gateways) kept.insert(gateway.name);
   for (const GatewayEntry& gateway : gateways_) {
@@ -282,6 +302,7 @@ void Configuration::RebuildIndex() {
   current_.own_addresses = std::move(addresses);
   current_.gateway_backends = std::move(gateway_backends);
   RebuildHomeRules();
+  index_is_stale_ = false;
 }
 
 void Configuration::RebuildHomeRules() {
@@ -312,7 +333,7 @@ std::unique_ptr<const core::Snapshot> Configuration::Apply(
     if (!staged.contains(name)) Uninstall(name);
   for (auto& [name, entry] : staged) Install(std::move(entry));
   InstallGateways(std::move(gateways));
-  RebuildIndex();
+  if (index_is_stale_) RebuildIndex();
   current_.generation = request.generation();
   current_.awaits_configuration = false;
   return Current();

@@ -100,6 +100,8 @@ class Configuration {
   void Install(ServiceEntry entry);
   void Uninstall(const std::string& name);
   void InstallGateways(std::vector<GatewayEntry> gateways);
+  // What the snapshot says over all services. It takes longer the more there are, and most changes
+  // (a weight, a health) make no difference to it.
   void RebuildIndex();
   void RebuildHomeRules();
   bool HasSessions(core::BackendSlot slot) const;
@@ -126,6 +128,7 @@ class Configuration {
   uint64_t network_fingerprint_ = 0;
 
   core::HomeRules home_rules_;
+  bool index_is_stale_ = false;
   core::Snapshot current_;
 };
 

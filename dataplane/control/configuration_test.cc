@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+#include <set>
+
 #include "control/request_error.h"
 #include "proto/fingerprint.h"
 
@@ -177,6 +181,71 @@ TEST_F(ConfigurationTest, UnchangedServicesAreShared) {
   EXPECT_EQ(Find(*before, "10.0.1.2"), Find(*after, "10.0.1.2"));
   EXPECT_EQ(Find(*before, "10.0.1.1")->backends[0].slot,
             Find(*after, "10.0.1.1")->backends[0].slot);
+}
+
+// What a snapshot says over all services, without slots, which depend on the way there.
+struct Overview {
+  std::map<std::string, std::string> services;  // by address
+  std::set<std::string> own_addresses, gateway_backends, backends_with_replies;
+  friend bool operator==(const Overview&, const Overview&) = default;
+};
+
+Overview OverviewOf(const core::Snapshot& snapshot) {
+  Overview overview;
+  for (const auto& [key, slot] : *snapshot.index)
+    overview.services[net::ToString(key.address.address)] = snapshot.services[slot]->name;
+  for (const net::IpAddress& address : *snapshot.own_addresses)
+    overview.own_addresses.insert(net::ToString(address));
+  for (const net::IpAddress& address : *snapshot.gateway_backends)
+    overview.gateway_backends.insert(net::ToString(address));
+  for (const auto& [backend, replies] : snapshot.home_rules->replies)
+    overview.backends_with_replies.insert(net::ToString(backend.address.address));
+  return overview;
+}
+
+// One of a few services, in one of many shapes.
+v1::Service SomeService(std::mt19937& random) {
+  const std::string number = std::to_string(1 + random() % 4);
+  v1::Service service = MakeService("service" + number, "10.0.1." + number, 80, {});
+  if (random() % 3 == 0) {
+    service.set_mode(v1::FORWARDING_MODE_DNAT);
+    service.clear_local_addresses();
+    service.clear_client_address();
+    service.mutable_client_address()->set_carrier(v1::ClientAddress::CARRIER_NONE);
+    service.mutable_client_address()->set_toa_kind(254);
+  } else {
+    service.set_local_addresses(0, "10.0.2." + std::to_string(100 + random() % 2));
+  }
+  for (uint64_t i = 1 + random() % 3; i > 0; --i) {
+    const std::string address = "10.0.2." + number + std::to_string(i);
+    const auto backend = MakeService("", "", 0, {address.c_str()}).backends(0);
+    *service.add_backends() = backend;
+    service.mutable_backends()->rbegin()->set_weight(static_cast<uint32_t>(1 + random() % 3));
+  }
+  return service;
+}
+
+TEST_F(ConfigurationTest, ChangesOneByOneAddUpToTheWhole) {
+  std::mt19937 random(1);
+  std::map<std::string, v1::Service> declared;
+  for (int step = 0; step < 400; ++step) {
+    v1::ApplyServicesRequest request;
+    request.set_base_generation(generation_);
+    request.set_generation(++generation_);
+    const v1::Service service = SomeService(random);
+    if (random() % 5 == 0 && declared.erase(service.name()) != 0)
+      request.add_removed(service.name());
+    else
+      *request.add_services() = declared[service.name()] = service;
+    const Overview changed = OverviewOf(*configuration_.Apply(request));
+
+    v1::ApplyServicesRequest whole;
+    whole.set_generation(1);
+    whole.set_replace(true);
+    for (const auto& [name, one] : declared) *whole.add_services() = one;
+    Configuration fresh(OfPorts(2), {&worker_});
+    ASSERT_EQ(changed, OverviewOf(*fresh.Apply(whole))) << "step " << step;
+  }
 }
 
 TEST_F(ConfigurationTest, RemovingTheLastBackendEmptiesTheService) {

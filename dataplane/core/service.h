@@ -90,6 +90,7 @@ struct LocalAddresses {
   std::span<const net::IpAddress> of(net::Family family) const {
     return family == net::Family::kIpv4 ? v4 : v6;
   }
+  friend bool operator==(const LocalAddresses&, const LocalAddresses&) = default;
 };
 
 // A client's new sessions go where its last ones went (core/persistence.h); a client is a prefix of
@@ -98,6 +99,7 @@ struct Persistence {
   bool enabled = false;
   uint8_t ipv4_prefix_length = 32;
   uint8_t ipv6_prefix_length = 128;
+  friend bool operator==(const Persistence&, const Persistence&) = default;
 };
 
 struct Service {
