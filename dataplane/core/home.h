@@ -6,14 +6,11 @@
 // enough, the home follows from configuration and packet alone:
 //
 //   - replies of a DNAT's backends carry no port of ours: their home is that of the client's flow
-//   to
-//     the service, which backend address, port and protocol tell;
+//     to the service, which backend address, port and protocol tell;
 //   - a service that remembers its clients (persistence) has all flows of a client at one worker;
-//   so
-//     have DNAT services that share a backend, whose replies do not tell which of them they are of;
+//     so have DNAT services that share a backend, whose replies do not tell whose they are;
 //   - an inside endpoint has one mapping at an outbound gateway with endpoint-independent UDP, so
-//   all
-//     its flows are where the mapping is.
+//     all its flows are where the mapping is.
 //
 // A worker looks into its own table first and asks here on a miss only: whatever a session was
 // opened under, its packets go where the hash leads while that finds it.
