@@ -9,7 +9,6 @@
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "../measure.h"
 #include "core/forward/forwarding_mode.h"
 #include "core/session_adoption.h"
 #include "core/steering.h"
@@ -27,18 +27,13 @@
 namespace steelyard::core {
 namespace {
 
+using bench::CpuSeconds;
 using net::Be16;
 using net::Be32;
 using net::FlowKey;
 
 constexpr uint32_t kNowMs = 5'000'000;
 constexpr size_t kHugePageBytes = 2 << 20;
-
-double CpuSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
 
 KnownSlots AllKnown() {
   return {{true}, std::vector<bool>(64, true)};

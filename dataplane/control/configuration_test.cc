@@ -248,6 +248,19 @@ TEST_F(ConfigurationTest, ChangesOneByOneAddUpToTheWhole) {
   }
 }
 
+// The law above does not see it: home rules also remember what was in force before.
+TEST_F(ConfigurationTest, PersistenceAloneChangesTheHome) {
+  v1::Service a = MakeService("a", "10.0.1.1", 80, {"10.0.2.1"});
+  const auto by_client = [](const core::Snapshot& snapshot) {
+    return snapshot.home_rules->services[Find(snapshot, "10.0.1.1")->slot].enabled;
+  };
+  EXPECT_FALSE(by_client(*Replace({a})));
+  a.mutable_persistence()->set_timeout_ms(5000);
+  a.mutable_persistence()->set_ipv4_prefix_length(24);
+  a.mutable_persistence()->set_ipv6_prefix_length(56);
+  EXPECT_TRUE(by_client(*Replace({a})));
+}
+
 TEST_F(ConfigurationTest, RemovingTheLastBackendEmptiesTheService) {
   Replace({MakeService("a", "10.0.1.1", 80, {"10.0.2.1"})});
   const auto snapshot = Replace({MakeService("a", "10.0.1.1", 80, {})});

@@ -280,9 +280,11 @@ inline void Pipeline::TrackTcp(const PacketContext& context, FlowRef flow, FlowS
 
 void Pipeline::MoveTcp(const PacketContext& context, FlowRef flow, TcpState next,
                        const ParsedPacket& parsed, const net::Packet& packet) {
-  if (next == TcpState::kTimeWait && !AcknowledgesLastFin(sessions_, flow, parsed, packet)) return;
-  if (next != TcpState::kTimeWait && EventOf(parsed.tcp_flags) == TcpEvent::kFin)
+  if (next == TcpState::kTimeWait) {
+    if (!AcknowledgesLastFin(sessions_, flow, parsed, packet)) return;
+  } else if (EventOf(parsed.tcp_flags) == TcpEvent::kFin) {
     NoteFin(sessions_, flow, parsed, packet);
+  }
   sessions_.state(flow).tcp_state = next;
   sessions_.state(OtherDirection(flow)).tcp_state = next;
   // The new state's timeout may be shorter than the one that the timer was armed with.
@@ -314,8 +316,7 @@ bool Pipeline::FindNextHopOf(const PacketContext& context, FlowRef flow, Verdict
     state.next_hop_generation = context.snapshot.forwarding_generation;
     return true;
   }
-  const auto flow_hash =
-      static_cast<uint32_t>(KeyHash(sessions_.KeyOf(flow), sessions_.secret()));
+  const auto flow_hash = static_cast<uint32_t>(KeyHash(sessions_.KeyOf(flow), sessions_.secret()));
   const auto next_hop = FindNextHop(context, receiver, flow_hash, verdict);
   if (!next_hop) return false;
   state.next_hop = *next_hop;

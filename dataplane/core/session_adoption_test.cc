@@ -302,7 +302,9 @@ TEST(SessionAdoption, WhatCannotBeIsDropped) {
       [&](auto& table, auto id) { forward(table, id).backend_slot = 8; },
       [&](auto& table, auto id) { forward(table, id).backend_slot = UINT32_MAX; },
       [&](auto& table, auto id) { forward(table, id).protocol = L4Protocol::kIcmpv6; },
-      [&](auto& table, auto id) { forward(table, id).tcp_state = static_cast<TcpState>(kTcpStateCount); },
+      [&](auto& table, auto id) {
+        forward(table, id).tcp_state = static_cast<TcpState>(kTcpStateCount);
+      },
       [&](auto& table, auto id) { forward(table, id).forwarding_mode = 200; },
       [&](auto& table, auto id) { forward(table, id).forwarding_mode = Tunnel().index(); },
       [&](auto& table, auto id) { forward(table, id).flags ^= kFlowKeyIsIpv4; },

@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "net/checksum.h"
 
 namespace steelyard::core {
 
 using net::FlowKey;
-using net::FlowKey4;
 using net::FlowKey6;
 
 struct SessionTable::Layout {

@@ -16,6 +16,7 @@ FinSender SenderOf(FlowRef flow) {
 }
 
 // In the numbers of the side that is acknowledged: the backend may know the client's by others.
+// (Too far by a PROXY header's length in the segment that is the first to acknowledge that.)
 uint32_t AcknowledgmentOf(const SessionTable& sessions, FlowRef flow, const ParsedPacket& parsed,
                           const Packet& packet) {
   const uint32_t number = HeaderAt<TcpHeader>(packet, parsed.l4_offset).acknowledgment.value();

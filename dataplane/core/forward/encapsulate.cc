@@ -58,13 +58,12 @@ net::ChecksumSum InnerSum(const ParsedPacket& parsed, const Packet& packet) {
   return headers + static_cast<uint16_t>(~net::FoldSum(pseudo));
 }
 
-template <typename Address>
-void WriteGue(const OuterHeaders<Address>& outer, uint8_t protocol, uint16_t udp_bytes,
+void WriteGue(Be16 source_port, Be16 destination_port, uint8_t protocol, uint16_t udp_bytes,
               uint8_t* at) {
   auto& udp = *reinterpret_cast<net::UdpHeader*>(at);
   auto& gue = *reinterpret_cast<GueHeader*>(at + sizeof(net::UdpHeader));
   gue = {0, protocol, Be16()};
-  udp = {outer.source_port, outer.destination_port, Be16(udp_bytes), Be16()};
+  udp = {source_port, destination_port, Be16(udp_bytes), Be16()};
 }
 
 // Over IPv4 the checksum stays out (RFC 768); over IPv6 it is required (RFC 8200 section 8.1).
@@ -151,7 +150,8 @@ void Encapsulate(const OuterHeaders<net::Ipv4Address>& outer, const ParsedPacket
   WriteIpv4(outer, gue ? kUdp : inner.protocol, inner, bytes, ip);
   if (gue) {
     const auto udp_bytes = static_cast<uint16_t>(bytes - sizeof(net::Ipv4Header));
-    WriteGue(outer, inner.protocol, udp_bytes, ip + sizeof(net::Ipv4Header));
+    WriteGue(outer.source_port, outer.destination_port, inner.protocol, udp_bytes,
+             ip + sizeof(net::Ipv4Header));
   }
 }
 
@@ -167,7 +167,7 @@ void Encapsulate(const OuterHeaders<net::Ipv6Address>& outer, const ParsedPacket
   WriteIpv6(outer, gue ? kUdp : inner.protocol, inner, payload_bytes, ip);
   if (gue) {
     uint8_t* const udp = ip + sizeof(net::Ipv6Header);
-    WriteGue(outer, inner.protocol, payload_bytes, udp);
+    WriteGue(outer.source_port, outer.destination_port, inner.protocol, payload_bytes, udp);
     SumGue(outer, inner_sum, udp);
   }
 }
