@@ -17,7 +17,7 @@ import pathlib
 import shutil
 
 from . import network
-from .box import Box
+from .lone_box import LoneBox
 from .process import Program
 from .services import service, state
 
@@ -150,35 +150,24 @@ class WiredBox(Wired):
     def __init__(self, namespace, directory, build_dir, session_capacity, huge_pages,
                  session_directory=None):
         super().__init__("steelyard", "full_nat", directory)
-        self._namespace = namespace
-        self.box = _Box(namespace, directory, build_dir, self.environment(), session_capacity,
-                        huge_pages, session_directory)
+        self.box = LoneBox(
+            namespace, directory, build_dir, [f"vdev:{port}" for port in _PORTS], session_capacity,
+            PACKET_MEMORY_MIB, huge_pages, session_directory=session_directory,
+            environment=self.environment(), dataplane_options=("--dpdk-plugin", plugin(build_dir)))
         self.program = self.box.dataplane
 
     def start(self):
-        for index, addresses in enumerate((network.BOX_CLIENT_SIDE, network.BOX_BACKEND_SIDE)):
-            name = network.twin(index)
-            self._namespace.ip(f"tuntap add dev {name} mode tap multi_queue",
-                               f"link set {name} mtu {network.MTU} up")
-            network.add_addresses(self._namespace, name, addresses)
-        network.forward(self._namespace)
         self.box.start()
 
     def stop(self):
         self.box.stop()
 
     def serve(self, traffic, **settings):
-        """Until the service is in force and the box knows its neighbours. Nobody answers the box's
-        ARP on this wire, so that they are told."""
-        front, back = network.twin(0), network.twin(1)
-        lent = (traffic.local_addresses, []) if traffic.family == 4 else ([], traffic.local_addresses)
-        network.add_lent_addresses(self._namespace, 1, *lent)
+        """Until the service is in force and the box knows its neighbours."""
         clients = "10.64.0.0/10" if traffic.family == 4 else "fd00:64::/32"
-        self._namespace.ip(
-            f"neighbour replace {traffic.gateway} lladdr {CLIENT_MAC} dev {front} nud permanent",
-            f"route add {clients} via {traffic.gateway} dev {front}",
-            *(f"neighbour replace {backend} lladdr {BACKEND_MAC} dev {back} nud permanent"
-              for backend in traffic.backends))
+        self.box.know_clients(clients, traffic.gateway, CLIENT_MAC)
+        self.box.know_backends(traffic.backends, BACKEND_MAC)
+        self.box.lend(traffic.local_addresses)
         self.box.apply(state(
             service("wire", traffic.vip, traffic.backends, port=PORT, protocol=traffic.protocol,
                     **settings), local_addresses=traffic.local_addresses))
@@ -186,33 +175,6 @@ class WiredBox(Wired):
     def counters(self):
         """Of the one worker."""
         return self.box.ctl_json("stats")["counters"]["workers"][0]
-
-
-class _Box(Box):
-    # pylint: disable-next=too-many-arguments
-    def __init__(self, namespace, directory, build_dir, environment, session_capacity, huge_pages,
-                 session_directory):
-        self._environment = environment
-        self._plugin = plugin(build_dir)
-        self._session_capacity = session_capacity
-        self._huge_pages = huge_pages
-        self._session_directory = session_directory
-        super().__init__(namespace, directory, build_dir, [f"vdev:{port}" for port in _PORTS],
-                         workers=1)
-
-    def _dataplane_command(self, ports):
-        main_core, worker_cores = self._cores()
-        if self._session_directory:
-            self.session_directory = self._session_directory
-        return self._environment + [
-            self.dataplane_program, *(word for port in ports for word in ("--port", port)),
-            "--dpdk-plugin", self._plugin, "--main-core", main_core,
-            "--worker-cores", worker_cores,
-            "--memory", "hugepages" if self._huge_pages else "none",
-            "--memory-mib", PACKET_MEMORY_MIB, "--session-capacity", self._session_capacity,
-            "--session-capacity-ipv6", self._session_capacity,
-            "--control-socket", self.dataplane_socket,
-            "--session-directory", self.session_directory]
 
 
 def faults(figures):
