@@ -174,7 +174,7 @@ def remembered_clients(topology):
 @pytest.mark.parametrize("vip", VIPS)
 def test_a_client_stays_with_its_backend(topology, client_addresses, vip):
     """Round robin spreads clients; a client moves when its backend drains and when it was away."""
-    settings = {"scheduler": "round_robin", "persistence": "{timeout: 1s}",
+    settings = {"scheduler": "round_robin", "persistence": "{timeout: 3s}",
                 "timeouts": SHORT_TIMEOUTS}
     apply(topology, **settings)
     met = {}
