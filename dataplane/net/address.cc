@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace steelyard::net {
@@ -13,14 +14,17 @@ Error Invalid(std::string_view what, std::string_view text) {
 }
 
 IpAddress MaskHostBits(const IpAddress& address, int length) {
+  if (address.is_v4()) {
+    const uint32_t kept = length == 0 ? 0 : UINT32_MAX << (32 - length);
+    return Ipv4Address{Be32(address.v4().bits.value() & kept)};
+  }
   Ipv6Address masked = address.v6();
-  const int kept_bits = address.is_v4() ? 96 + length : length;
-  for (int bit = kept_bits; bit < 128; ++bit)
-    masked.bytes[bit / 8] = static_cast<uint8_t>(masked.bytes[bit / 8] & ~(0x80 >> (bit % 8)));
-  if (!address.is_v4()) return masked;
-  uint32_t raw;
-  std::memcpy(&raw, &masked.bytes[12], 4);
-  return Ipv4Address{Be32::FromRaw(raw)};
+  const auto whole_bytes = static_cast<size_t>(length / 8);
+  if (whole_bytes == masked.bytes.size()) return masked;
+  masked.bytes[whole_bytes] =
+      static_cast<uint8_t>(masked.bytes[whole_bytes] & 0xff00 >> length % 8);
+  std::fill(masked.bytes.begin() + whole_bytes + 1, masked.bytes.end(), uint8_t{0});
+  return masked;
 }
 
 bool IsMappedIpv4(const Ipv6Address& address) {

@@ -121,11 +121,15 @@ std::string ToString(const MacAddress& address);
 std::string ToString(const Endpoint& endpoint);  // 192.0.2.1:80, [2001:db8::1]:80
 std::string_view ToString(L4Protocol protocol);
 
-// For unordered containers off the packet path.
+// For unordered containers of addresses that are configured or the kernel's: it has no secret, so
+// that whoever chooses them may make them collide.
 struct AddressHash {
   size_t operator()(const IpAddress& address) const {
-    return std::hash<std::string_view>{}(
-        {reinterpret_cast<const char*>(address.v6().bytes.data()), address.v6().bytes.size()});
+    const auto words = std::bit_cast<std::array<uint64_t, 2>>(address.v6());
+    __extension__ using Uint128 = unsigned __int128;
+    const Uint128 product =
+        static_cast<Uint128>(words[0] ^ 0x9e3779b97f4a7c15) * (words[1] ^ 0xd1b54a32d192ed03);
+    return static_cast<size_t>(product) ^ static_cast<size_t>(product >> 64);
   }
   size_t operator()(const Endpoint& endpoint) const {
     return (*this)(endpoint.address) * 0x9e3779b97f4a7c15ULL + endpoint.port.raw();

@@ -41,6 +41,26 @@ TEST(Address, LinkLocal) {
     EXPECT_FALSE(ParseIpAddress(text)->IsLinkLocal()) << text;
 }
 
+// Of every length: the bits before its end are the address's, those behind it are none.
+TEST(Prefix, NetworkKeepsTheBitsOfItsLength) {
+  for (const char* text : {"203.0.113.255", "2001:db8:ffff:1234:5678:9abc:def0:ffff"}) {
+    const IpAddress address = *ParseIpAddress(text);
+    const auto bit_of = [&](const IpAddress& of, int bit) {
+      const int at = bit + 128 - address.bit_length();  // an IPv4 address is the last 32
+      return of.v6().bytes[static_cast<size_t>(at / 8)] >> (7 - at % 8) & 1;
+    };
+    for (int length = 0; length <= address.bit_length(); ++length) {
+      const Prefix network = NetworkOf(address, length);
+      EXPECT_EQ(network.length, length);
+      EXPECT_EQ(network.address.family(), address.family());
+      EXPECT_TRUE(network.Contains(address));
+      for (int bit = 0; bit < address.bit_length(); ++bit)
+        ASSERT_EQ(bit_of(network.address, bit), bit < length ? bit_of(address, bit) : 0)
+            << text << "/" << length << " bit " << bit;
+    }
+  }
+}
+
 TEST(Prefix, ContainsItsOwn) {
   const Prefix v4 = *ParsePrefix("10.1.0.0/16");
   EXPECT_TRUE(v4.Contains(*ParseIpAddress("10.1.255.255")));
