@@ -51,6 +51,22 @@ TEST(SessionTable, EqualsAMapUnderRandomOperations) {
   RunAgainstTheModel(both, make, 60'000);
 }
 
+TEST(SessionTable, SeldomMayHoldWhatItDoesNot) {
+  TableAndModel both({20'000, 1});
+  RandomSessions make(7);
+  while (both.size() < 15'000) {
+    const auto [forward, reverse] = make.Make(RandomSessions::kNarrow);
+    both.Insert(forward, reverse);
+  }
+  uint32_t wrong = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    const FlowKey key = make.Make(RandomSessions::kNarrow).first.key;
+    if (both.table().Find(key) != kNoFlow) continue;
+    wrong += both.table().MayHold(KeyHash(key, both.table().secret()));
+  }
+  EXPECT_LT(wrong, 60u) << "about 15: eight signatures of 16 bits a bucket";
+}
+
 TEST(SessionTable, TinyTablesEqualAMap) {
   for (uint32_t narrow = 0; narrow < 12; ++narrow)
     for (uint32_t wide = 0; wide < 12; ++wide) {

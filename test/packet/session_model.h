@@ -74,6 +74,9 @@ class TableAndModel {
     const core::FlowRef expected = at == flows_.end() ? core::kNoFlow : at->second.flow;
     EXPECT_EQ(table_->Find(key), expected);
     EXPECT_EQ(FindInStages(key), expected);
+    if (expected != core::kNoFlow) {
+      EXPECT_TRUE(table_->MayHold(core::KeyHash(key, table_->secret())));
+    }
   }
 
   void ExpectEqual() const {

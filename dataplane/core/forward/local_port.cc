@@ -25,11 +25,12 @@ class Way {
   Way(uint32_t length, Random& random)
       : length_(length), position_(static_cast<uint32_t>(random()) % length) {
     do {
-      step_ = static_cast<uint32_t>(random()) % length | 1;
+      step_ = (static_cast<uint32_t>(random()) | 1) % length;
     } while (std::gcd(step_, length) != 1);
   }
   uint32_t Next() {
-    position_ = (position_ + step_) % length_;
+    position_ += step_;
+    if (position_ >= length_) position_ -= length_;
     return position_;
   }
 
@@ -79,11 +80,15 @@ class Probes {
 
   void Use(const net::IpAddress& address) {
     local_.address = address;
-    ports_ =
-        search_.steered_as_flow_to
-            ? steering_.PortsOf({local_, *search_.steered_as_flow_to, search_.protocol},
-                                FlowSide::kSource)
-            : steering_.PortsOf({search_.remote, local_, search_.protocol}, FlowSide::kDestination);
+    const net::FlowKey reply(search_.remote, local_, search_.protocol);
+    if (address.is_v4())
+      reply4_ = reply.v4();
+    else
+      reply6_ = reply.v6();
+    ports_ = search_.steered_as_flow_to
+                 ? steering_.PortsOf({local_, *search_.steered_as_flow_to, search_.protocol},
+                                     FlowSide::kSource)
+                 : steering_.PortsOf(reply, FlowSide::kDestination);
   }
 
   net::Be16 NextPort(bool in_home_bucket) {
@@ -97,20 +102,31 @@ class Probes {
     }
   }
 
+  // Of the reply to that port.
+  uint64_t HashOfReply(net::Be16 port) {
+    const HashSecret& secret = context_.sessions.secret();
+    if (local_.address.is_v4()) {
+      reply4_.destination_port = port;
+      return KeyHash(reply4_, secret);
+    }
+    reply6_.destination_port = port;
+    return KeyHash(reply6_, secret);
+  }
+
+  // A port that the table only may hold counts as taken: to be sure would be to read its session.
   bool Try(bool in_home_bucket, Found& found) {
     const SessionTable& sessions = context_.sessions;
-    std::array<net::FlowKey, kBatch> replies;
+    std::array<net::Be16, kBatch> ports;
     std::array<uint64_t, kBatch> hashes;
     for (uint32_t i = 0; i < kBatch; ++i) {
-      local_.port = NextPort(in_home_bucket);
-      replies[i] = net::FlowKey(search_.remote, local_, search_.protocol);
-      hashes[i] = KeyHash(replies[i], sessions.secret());
+      ports[i] = NextPort(in_home_bucket);
+      hashes[i] = HashOfReply(ports[i]);
       sessions.PrefetchBucket(hashes[i]);
     }
     for (uint32_t i = 0; i < kBatch; ++i) {
       ++found.probes;
-      if (sessions.Find(replies[i], hashes[i]) != kNoFlow) continue;
-      found.local = replies[i].destination;
+      if (sessions.MayHold(hashes[i])) continue;
+      found.local = net::Endpoint{local_.address, ports[i]};
       return true;
     }
     return false;
@@ -123,7 +139,9 @@ class Probes {
   Way in_home_bucket_;
   std::optional<Way> in_buckets_;  // of this worker
   size_t first_address_;
-  net::Endpoint local_;
+  net::Endpoint local_;   // no port
+  net::FlowKey4 reply4_;  // to local_, if that is of the family
+  net::FlowKey6 reply6_;
   Steering::Ports ports_;
 };
 
