@@ -122,9 +122,9 @@ HomeRules MakeHomeRules(std::span<const Service* const> services, const HomeRule
   return rules;
 }
 
-FlowKey HomeKeyOf(const Snapshot& snapshot, const FlowKey& flow) {
+FlowKey HomeKeyOf(const Snapshot& snapshot, const Service* service, const FlowKey& flow) {
   const HomeRules& rules = *snapshot.home_rules;
-  if (const Service* service = snapshot.FindService(flow.destination, flow.protocol))
+  if (service != nullptr)
     return service->slot < rules.services.size()
                ? HomeKeyOfClient(rules.services[service->slot], flow)
                : flow;
@@ -139,8 +139,12 @@ FlowKey HomeKeyOf(const Snapshot& snapshot, const FlowKey& flow) {
   return flow;
 }
 
+uint32_t HomeBucketOf(const Snapshot& snapshot, const Service* service, const FlowKey& flow) {
+  return snapshot.steering->BucketOf(HomeKeyOf(snapshot, service, flow));
+}
+
 uint32_t HomeBucketOf(const Snapshot& snapshot, const FlowKey& flow) {
-  return snapshot.steering->BucketOf(HomeKeyOf(snapshot, flow));
+  return HomeBucketOf(snapshot, snapshot.FindService(flow.destination, flow.protocol), flow);
 }
 
 }  // namespace steelyard::core

@@ -71,8 +71,10 @@ struct HomeRules {
 HomeRules MakeHomeRules(std::span<const Service* const> services, const HomeRules& before,
                         const std::function<bool(BackendSlot)>& is_referenced);
 
-// The flow whose bucket is the home of `flow`'s session. Any thread that has the snapshot pinned.
-net::FlowKey HomeKeyOf(const Snapshot& snapshot, const net::FlowKey& flow);
+// The flow whose bucket is the home of `flow`'s session. `service` is the one that the flow goes
+// to; null: none. Any thread that has the snapshot pinned.
+net::FlowKey HomeKeyOf(const Snapshot& snapshot, const Service* service, const net::FlowKey& flow);
+uint32_t HomeBucketOf(const Snapshot& snapshot, const Service* service, const net::FlowKey& flow);
 uint32_t HomeBucketOf(const Snapshot& snapshot, const net::FlowKey& flow);
 
 }  // namespace steelyard::core

@@ -34,6 +34,7 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
   HashKeys(burst.count);
   PickCandidates(burst.count);
   ConfirmSessions(burst.count);
+  if (any_without_session_) FindServices(snapshot, burst.count);
   Finish(context, burst);
 }
 
@@ -71,14 +72,42 @@ void Pipeline::PickCandidates(uint32_t count) {
 
 void Pipeline::ConfirmSessions(uint32_t count) {
   found_at_change_ = sessions_.change_count();
+  any_without_session_ = false;
   for (uint32_t i = 0; i < count; ++i) {
     const ParsedPacket& parsed = parsed_[i];
     if (parsed.packet_class != PacketClass::kFlow) continue;
     flow_[i] = parsed.family == net::Family::kIpv4
                    ? sessions_.Confirm(flow_[i], parsed.v4, hash_[i])
                    : sessions_.Confirm(flow_[i], parsed.v6, hash_[i]);
-    if (flow_[i] != kNoFlow)
+    if (flow_[i] != kNoFlow) [[likely]]
       __builtin_prefetch(&worker_.backends[sessions_.state(flow_[i]).backend_slot], 1);
+    else
+      any_without_session_ = true;
+  }
+}
+
+// All are looked up before the first is opened, so that what one service is kept in comes from
+// memory along with another's.
+void Pipeline::FindServices(const Snapshot& snapshot, uint32_t count) {
+  const auto is_without_session = [&](uint32_t i) {
+    return parsed_[i].packet_class == PacketClass::kFlow && flow_[i] == kNoFlow;
+  };
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!is_without_session(i)) continue;
+    const net::FlowKey key = parsed_[i].key();
+    service_[i] = snapshot.FindService(key.destination, key.protocol);
+    if (service_[i] == nullptr) continue;
+    for (size_t offset = 0; offset < sizeof(Service); offset += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(service_[i]) + offset);
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!is_without_session(i) || service_[i] == nullptr) continue;
+    const ServiceSlot slot = service_[i]->slot;
+    __builtin_prefetch(&worker_.services[slot], 1);
+    __builtin_prefetch(&worker_.service_shares[slot]);
+    __builtin_prefetch(&worker_.scheduler_cursors[slot], 1);
+    __builtin_prefetch(service_[i]->scheduler.get());
+    __builtin_prefetch(service_[i]->backends.data());
   }
 }
 
@@ -151,12 +180,16 @@ inline Verdict Pipeline::FinishFlow(const PacketContext& context, Burst& burst, 
 }
 
 Verdict Pipeline::OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i) {
+  const net::FlowKey key = parsed_[i].key();
+  // That of a session which has just ended was not looked for.
+  const Service* service = flow_[i] == kNoFlow
+                               ? service_[i]
+                               : context.snapshot.FindService(key.destination, key.protocol);
   PacketContext opening = context;
-  opening.home_bucket = HomeBucketOf(context.snapshot, parsed_[i].key());
+  opening.home_bucket = HomeBucketOf(context.snapshot, service, key);
   if (HandHome(context, opening.home_bucket, burst, i)) return Verdict::kConsumed;
-  const Opened opened = Open(opening, burst.packet[i], parsed_[i]);
-  if (opened.stateless)
-    return ForwardStateless(context, *opened.stateless, parsed_[i].key(), burst, i);
+  const Opened opened = Open(opening, service, burst.packet[i], parsed_[i]);
+  if (opened.stateless) return ForwardStateless(context, *opened.stateless, key, burst, i);
   if (opened.verdict == Verdict::kTtlExceeded)
     return Refuse(context, {opened.verdict}, parsed_[i], burst, i);
   if (opened.flow == kNoFlow) return opened.verdict;

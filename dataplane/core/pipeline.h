@@ -74,6 +74,7 @@ class Pipeline {
   void HashKeys(uint32_t count);
   void PickCandidates(uint32_t count);
   void ConfirmSessions(uint32_t count);
+  void FindServices(const Snapshot& snapshot, uint32_t count);
   void Finish(const PacketContext& context, Burst& burst);
 
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
@@ -113,7 +114,7 @@ class Pipeline {
     net::Verdict verdict = net::Verdict::kPunted;
     const Service* stateless = nullptr;  // its packets can do without a session, and this one does
   };
-  Opened Open(const PacketContext& context, const net::Packet& packet,
+  Opened Open(const PacketContext& context, const Service* service, const net::Packet& packet,
               const net::ParsedPacket& parsed);
   void Register(const PacketContext& context, SessionId session, const Service& service,
                 const Backend& backend, net::L4Protocol protocol);
@@ -185,6 +186,8 @@ class Pipeline {
   std::array<uint64_t, kBurstCapacity> hash_;
   std::array<FlowRef, kBurstCapacity> flow_;
   uint32_t found_at_change_ = 0;  // SessionTable::change_count when flow_ was found
+  bool any_without_session_ = false;
+  std::array<const Service*, kBurstCapacity> service_;  // of packets without a session; may be null
 };
 
 }  // namespace steelyard::core

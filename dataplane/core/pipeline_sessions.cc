@@ -55,10 +55,9 @@ const Backend* Pipeline::BackendOf(const SchedulingContext& context, SessionId r
   return nullptr;
 }
 
-Pipeline::Opened Pipeline::Open(const PacketContext& context, const net::Packet& packet,
-                                const ParsedPacket& parsed) {
+Pipeline::Opened Pipeline::Open(const PacketContext& context, const Service* service,
+                                const net::Packet& packet, const ParsedPacket& parsed) {
   const net::FlowKey key = parsed.key();
-  const Service* service = context.snapshot.FindService(key.destination, key.protocol);
   if (service == nullptr) return OpenOutbound(context, packet, parsed);
   const bool needs_no_session = service->mode->is_one_way();
   if (needs_no_session && GoesOnStateless(context, *service, parsed)) return {.stateless = service};
