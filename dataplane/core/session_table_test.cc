@@ -170,6 +170,13 @@ INSTANTIATE_TEST_SUITE_P(Capacities, FullTable,
                                          SessionCapacity{100'000, 1}, SessionCapacity{500, 77}));
 
 // With one move of an entry to make room, by each of these secrets a key found none.
+// Both flows, what is kept beside them, its timer, and its share of the buckets and of the wheel.
+TEST(SessionTable, ASessionTakesThreeLinesOrFive) {
+  constexpr uint32_t kMany = 1'000'000;
+  EXPECT_LE(SessionTable::RequiredBytes({kMany, 0}) / kMany, 192u);
+  EXPECT_LE(SessionTable::RequiredBytes({0, kMany}) / kMany, 320u);
+}
+
 TEST(SessionTable, AMillionSessionsFillATableOfAMillion) {
   constexpr SessionCapacity kCapacity{1'000'000, 0};
   std::vector<std::byte> memory(SessionTable::RequiredBytes(kCapacity) + 64);
