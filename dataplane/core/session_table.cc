@@ -131,27 +131,11 @@ void SessionTable::Unplace(uint64_t hash, FlowRef flow) {
 
 // --- opening and ending ------------------------------------------------------------------------
 
-void SessionTable::PrefetchRecord(SessionId session) const {
-  const FlowRef forward = RefOf(session, Direction::kForward);
-  const auto fetch = [](const void* begin, size_t bytes) {
-    for (size_t offset = 0; offset < bytes; offset += 64)
-      __builtin_prefetch(static_cast<const char*>(begin) + offset, 1);
-  };
-  if (IsWide(forward))
-    fetch(&wide(forward), 2 * sizeof(WideFlow));
-  else
-    fetch(&narrow(forward), 2 * sizeof(NarrowFlow));
-  __builtin_prefetch(&records_[session], 1);
-  timers_.Prefetch(session);
-}
-
-// The next one to be handed out is fetched: new sessions come in numbers.
 SessionId SessionTable::Allocate(bool wide_session) {
   Pool& pool = pools_[wide_session];
   if (pool.first_free != 0) {
     const SessionId session = pool.first_free - 1;
     pool.first_free = records_[session].next_free;
-    if (pool.first_free != 0) PrefetchRecord(pool.first_free - 1);
     return session;
   }
   return pool.never_used < pool.end ? pool.never_used++ : kNoSession;

@@ -207,7 +207,6 @@ class SessionTable {
     return key != net::Family::kIpv4 || rewrite != net::Family::kIpv4;
   }
   SessionId Allocate(bool wide_session);
-  void PrefetchRecord(SessionId session) const;
   void Free(SessionId session);
   void Fill(FlowRef flow, const Flow& description);
 

@@ -39,8 +39,6 @@ class TimerWheel {
   // Where time stands; before the first Arm.
   void Start(uint32_t now_ms) { current_slot_ = now_ms / kSlotMs; }
 
-  // Before Arm, or Disarm.
-  void Prefetch(uint32_t timer) const { __builtin_prefetch(&links_[timer], 1); }
   // Not armed before.
   void Arm(uint32_t timer, uint32_t when_ms);
   void Disarm(uint32_t timer);
