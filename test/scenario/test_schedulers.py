@@ -200,5 +200,5 @@ def test_a_client_stays_with_its_backend(topology, client_addresses, vip):
     wait_until(lambda: next_backend(topology, vip, source) == turn(), "the client is forgotten")
     scheduled = turn()
     assert set(answers(topology, vip, 1, source)) == {scheduled}
-    assert remembered_clients(topology) > 0
+    wait_until(lambda: remembered_clients(topology) > 0, "it is in the metrics, fed every second")
     wait_until(lambda: remembered_clients(topology) == 0, "all clients are forgotten")
