@@ -17,7 +17,7 @@ local bed = {
   line_rate_gbps = 10,                  -- of the clients' port: what rates in percent are of
 
   frame_bytes = {64, 128, 256, 512, 1024, 1280, 1518},  -- with the frame check sequence
-  imix = {{64, 7}, {594, 4}, {1518, 1}},                -- frame bytes and how many of them, 16 in all
+  imix = {{64, 7}, {594, 4}, {1518, 1}},                -- frame bytes and how many of them, at most 16 in all
   trial_s = 60,                         -- RFC 2544 section 24
   warm_up_s = 10,                       -- before the trials of each size: opens the sessions
   warm_up_percent = 10,

@@ -18,13 +18,18 @@ def port_spec(directory, index, mac, queues):
             f"socket={socket_path(directory, index)}")
 
 
+def far_end(directory, index):
+    """Of port N: the virtual device of whoever sits there, as --vdev takes it."""
+    return (f"net_memif{index},role=client,id=0,socket-abstract=no,"
+            f"socket={socket_path(directory, index)}")
+
+
 def patch_panel(box_namespace, directory, port_count, queues):
     """The Program that joins port N's memif to the interface portN. Whichever end comes first waits
     for the other."""
     devices = []
     for index in range(port_count):
-        devices += [f"--vdev=net_memif{index},role=client,id=0,socket-abstract=no,"
-                    f"socket={socket_path(directory, index)}",
+        devices += [f"--vdev={far_end(directory, index)}",
                     f"--vdev=net_af_packet{index},iface=port{index},qpairs={queues}"]
     cores = sorted(os.sched_getaffinity(0))
     # Its own statistics every hour: it is not asked for any, and needs no input this way.
