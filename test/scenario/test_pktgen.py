@@ -99,4 +99,6 @@ def test_testpmd_in_pktgens_place():
     assert output.returncode == 0, output.stderr
     rows = [line.replace(",", "").split() for line in output.stdout.splitlines()[1:]]
     assert [row[0] for row in rows] == ["64", "1518"]
-    assert all(0 < int(received) <= int(sent) for _, sent, received, _ in rows)
+    for _, sent, received, lost in rows:
+        assert int(sent) > 0 and int(received) > 0, output.stdout
+        assert float(lost[:-1]) == pytest.approx(100 * (1 - int(received) / int(sent)), abs=0.1)
