@@ -75,14 +75,17 @@ void Pipeline::ConfirmSessions(uint32_t count) {
   any_without_session_ = false;
   for (uint32_t i = 0; i < count; ++i) {
     const ParsedPacket& parsed = parsed_[i];
+    state_[i] = nullptr;
     if (parsed.packet_class != PacketClass::kFlow) continue;
     flow_[i] = parsed.family == net::Family::kIpv4
                    ? sessions_.Confirm(flow_[i], parsed.v4, hash_[i])
                    : sessions_.Confirm(flow_[i], parsed.v6, hash_[i]);
-    if (flow_[i] != kNoFlow) [[likely]]
-      __builtin_prefetch(&worker_.backends[sessions_.state(flow_[i]).backend_slot], 1);
-    else
+    if (flow_[i] == kNoFlow) [[unlikely]] {
       any_without_session_ = true;
+      continue;
+    }
+    state_[i] = &sessions_.state(flow_[i]);
+    __builtin_prefetch(&worker_.backends[state_[i]->backend_slot], 1);
   }
 }
 
@@ -112,7 +115,40 @@ void Pipeline::FindServices(const Snapshot& snapshot, uint32_t count) {
 }
 
 void Pipeline::Finish(const PacketContext& context, Burst& burst) {
-  for (uint32_t i = 0; i < burst.count; ++i) burst.verdict[i] = FinishPacket(context, burst, i);
+  const bool is_usual = !context.snapshot.awaits_configuration &&
+                        !context.snapshot.checks_ownership && !burst.is_reassembled;
+  for (uint32_t i = 0; i < burst.count; ++i)
+    burst.verdict[i] = is_usual && IsPlain(context, burst, i) ? ForwardPlain(context, burst, i)
+                                                              : FinishPacket(context, burst, i);
+}
+
+// Whether all that ForwardFlow looks at is as with nearly every packet. What it does is then known.
+inline bool Pipeline::IsPlain(const PacketContext& context, const Burst& burst, uint32_t i) const {
+  const ParsedPacket& parsed = parsed_[i];
+  const FlowState* const state = state_[i];
+  return parsed.is_plain && state != nullptr && found_at_change_ == sessions_.change_count() &&
+         OnlyTranslates(*state, parsed.family) && !IsStale(context, *state) &&
+         state->next_hop != kTurnsRound && burst.steered[i] != Steered::kTurned;
+}
+
+inline Verdict Pipeline::ForwardPlain(const PacketContext& context, Burst& burst, uint32_t i) {
+  const ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
+  FlowState& state = *state_[i];
+  const FlowRef flow = flow_[i];
+  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  if (parsed.l3_end - net::kL3Offset > next_hop.mtu || TtlRunsOut(parsed, packet)) [[unlikely]]
+    return ForwardFlow(context, burst, i, flow);
+  TrimPadding(parsed, packet);
+  state.last_seen_ms = context.now_ms;
+  Count(flow, state, packet.length);
+  if (parsed.family == net::Family::kIpv4)
+    TranslatePlain(sessions_.narrow(flow), DirectionOf(flow), parsed, packet);
+  else
+    TranslatePlain(sessions_.wide(flow), DirectionOf(flow), parsed, packet);
+  SetLinkLayer(next_hop, packet);
+  burst.out_port[i] = next_hop.port;
+  return Verdict::kForwarded;
 }
 
 namespace {

@@ -77,6 +77,9 @@ class Pipeline {
   void FindServices(const Snapshot& snapshot, uint32_t count);
   void Finish(const PacketContext& context, Burst& burst);
 
+  // The short way of most packets, and the way of all.
+  bool IsPlain(const PacketContext& context, const Burst& burst, uint32_t i) const;
+  net::Verdict ForwardPlain(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i);
@@ -185,6 +188,7 @@ class Pipeline {
   std::array<net::ParsedPacket, kBurstCapacity> parsed_;
   std::array<uint64_t, kBurstCapacity> hash_;
   std::array<FlowRef, kBurstCapacity> flow_;
+  std::array<FlowState*, kBurstCapacity> state_;  // null: not of a session's flow
   uint32_t found_at_change_ = 0;  // SessionTable::change_count when flow_ was found
   bool any_without_session_ = false;
   std::array<const Service*, kBurstCapacity> service_;  // of packets without a session; may be null

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/forward/translate.h"
 #include "core/network.h"
 #include "core/service.h"
 #include "core/token_bucket.h"
@@ -29,10 +30,7 @@ inline bool DecrementTtl(const net::ParsedPacket& parsed, net::Packet& packet) {
   }
   auto& ip = net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
   --ip.ttl;
-  // The upper byte of its word.
-  constexpr net::ChecksumDelta kOneLess =
-      net::ChecksumDelta().Replace(net::Be16(0x0100), net::Be16(0));
-  ip.checksum = kOneLess.ApplyTo(ip.checksum);
+  ip.checksum = kOneHopLess.ApplyTo(ip.checksum);
   return true;
 }
 

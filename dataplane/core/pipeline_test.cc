@@ -285,6 +285,156 @@ TEST(Pipeline, SessionsLiveOverTheWrapOfTheClock) {
   EXPECT_GT(life.expired(), 500u);
 }
 
+// Two boxes with the same packets. In one every packet is looked at closely, because its worker
+// also checks whose it is; in the other most go the short way.
+class TwinTest {
+ public:
+  TwinTest(uint32_t seed, const ForwardingMode& mode)
+      : is_one_way_(mode.is_one_way()), random_(seed) {
+    for (Box& box : boxes_) {
+      box.mode = &mode;
+      box.ports[test::kBackendPort].mtu = 1400;
+      box.AddUsualServices(3);
+    }
+    boxes_[1].snapshot.checks_ownership = true;
+  }
+
+  void Run(int packets) {
+    for (int i = 0; i < packets && !testing::Test::HasFailure(); ++i) Send(i % 16 == 0);
+    for (uint32_t slot = 0; slot < 12; ++slot) CompareTraffic(slot);
+  }
+
+  int forwarded() const { return forwarded_; }
+  int dropped() const { return dropped_; }
+
+ private:
+  struct Flow {
+    net::Endpoint client, vip;
+    bool is_tcp = false;
+    bool is_open = false;
+    net::Endpoint peer, backend;  // as the backend sees it
+  };
+
+  Flow& SomeFlow() {
+    if (flows_.size() < 8) {
+      const bool v4 = flows_.size() % 2 == 0;
+      Flow flow{v4 ? test::kClient4 : test::kClient6, v4 ? test::kVip4 : test::kVip6,
+                flows_.size() % 4 < 2};
+      flow.client.port = net::Be16(static_cast<uint16_t>(3000 + flows_.size()));
+      flows_.push_back(flow);
+      return flows_.back();
+    }
+    return flows_[random_() % flows_.size()];
+  }
+
+  // Mostly segments in the middle of a connection, with now and then something else about them.
+  test::Bytes SomeFrame(const net::Endpoint& source, const net::Endpoint& destination, bool is_tcp,
+                        uint8_t flags) {
+    test::IpFields ip;
+    if (random_() % 8 == 0) ip.ttl = static_cast<uint8_t>(1 + random_() % 2);
+    if (random_() % 8 == 0) ip.flags_and_offset = 0;
+    test::Bytes payload(random_() % 8 == 0 ? 1300 + random_() % 120 : random_() % 40);
+    if (!is_tcp)
+      return test::UdpFrame(
+          {source, destination, payload, random_() % 4 == 0 && destination.address.is_v4()}, ip);
+    test::Bytes options;
+    const uint32_t kind = random_() % 8;
+    if (kind < 4)
+      options = test::Concat({test::Nops(2), test::TimestampsOption(random_(), random_())});
+    if (kind == 4)
+      options = test::Concat(
+          {test::Nops(1), test::TimestampsOption(random_(), random_()), test::Nops(1)});
+    if (kind == 5) options = test::SackOption({{random_(), random_()}});
+    if (kind == 6) options = {0xfd, 4, 1, 2};
+    return test::TcpFrame({.source = source,
+                           .destination = destination,
+                           .sequence = random_(),
+                           .acknowledgment = random_(),
+                           .flags = flags,
+                           .options = options,
+                           .payload = payload},
+                          ip);
+  }
+
+  uint8_t SomeFlags(const Flow& flow, bool from_client) {
+    if (!flow.is_open) return net::kTcpSyn;
+    constexpr uint8_t kAck = net::kTcpAck;
+    switch (random_() % 24) {
+      case 0:
+        return from_client ? net::kTcpSyn : net::kTcpSyn | kAck;
+      case 1:
+        return net::kTcpFin | kAck;
+      default:
+        return random_() % 2 ? kAck : kAck | net::kTcpPsh;
+    }
+  }
+
+  void Send(bool time_passes) {
+    Flow& flow = SomeFlow();
+    const bool from_client = !flow.is_open || is_one_way_ || random_() % 2;
+    const uint8_t flags = SomeFlags(flow, from_client);
+    const test::Bytes frame = from_client ? SomeFrame(flow.client, flow.vip, flow.is_tcp, flags)
+                                          : SomeFrame(flow.backend, flow.peer, flow.is_tcp, flags);
+    std::optional<Box::Outcome> first;
+    for (Box& box : boxes_) {
+      if (time_passes) box.Pass(10);
+      const Box::Outcome out =
+          box.Receive(from_client ? test::kClientPort : test::kBackendPort, frame);
+      if (!first) {
+        first = out;
+        continue;
+      }
+      ASSERT_EQ(out.verdict, first->verdict);
+      ASSERT_EQ(out.frame, first->frame);
+      ASSERT_EQ(out.out_port, first->out_port);
+      ASSERT_EQ(out.leaves_in_fragments, first->leaves_in_fragments);
+    }
+    (first->verdict == Verdict::kForwarded ? forwarded_ : dropped_) += 1;
+    if (first->verdict == Verdict::kForwarded && from_client) {
+      flow.is_open = true;
+      flow.peer = first->seen.source;
+      flow.backend = first->seen.destination;
+    }
+    CompareSessions(flow);
+  }
+
+  void CompareSessions(const Flow& flow) {
+    const net::FlowKey key(flow.client, flow.vip,
+                           flow.is_tcp ? L4Protocol::kTcp : L4Protocol::kUdp);
+    const FlowState* const state = boxes_[0].StateOf(key);
+    const FlowState* const other = boxes_[1].StateOf(key);
+    ASSERT_EQ(state == nullptr, other == nullptr);
+    if (state == nullptr) return;
+    EXPECT_EQ(std::memcmp(state, other, sizeof *state), 0);
+  }
+
+  void CompareTraffic(uint32_t slot) {
+    const BackendCounters& counters = boxes_[0].worker().backends[slot];
+    const BackendCounters& other = boxes_[1].worker().backends[slot];
+    EXPECT_EQ(counters.to_backend().packets.value(), other.to_backend().packets.value());
+    EXPECT_EQ(counters.to_backend().bytes.value(), other.to_backend().bytes.value());
+    EXPECT_EQ(counters.to_client().packets.value(), other.to_client().packets.value());
+    EXPECT_EQ(counters.to_client().bytes.value(), other.to_client().bytes.value());
+  }
+
+  const bool is_one_way_;
+  test::Random random_;
+  std::array<Box, 2> boxes_;
+  std::vector<Flow> flows_;
+  int forwarded_ = 0, dropped_ = 0;
+};
+
+TEST(Pipeline, TheShortWayLeadsWhereTheLongOneDoes) {
+  uint32_t seed = 4;
+  for (const ForwardingMode* mode : {&FullNat(), &Dnat(), &Direct(), &Tunnel()}) {
+    SCOPED_TRACE(mode->name());
+    TwinTest twins(seed++, *mode);
+    twins.Run(4000);
+    EXPECT_GT(twins.forwarded(), 1000);
+    EXPECT_GT(twins.dropped(), 50);
+  }
+}
+
 TEST(Pipeline, ExpireLooksAtNoMoreThanItsBudget) {
   Box box({.capacity = {1000, 4}});
   box.AddUsualServices();

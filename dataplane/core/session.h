@@ -10,7 +10,9 @@
 // memory is a valid unused record.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "core/tcp_state.h"
 #include "net/address.h"
@@ -93,6 +95,8 @@ enum FlowFlags : uint8_t {
   kFlowOneWay = 1 << 7,
 };
 
+// A two-way flow without flags is translated, whatever its mode (OnlyTranslates).
+
 // Of a NAT's flow: IPv4 on one side, IPv6 on the other.
 constexpr bool ChangesFamily(uint8_t flags) {
   constexpr uint8_t kBothIpv4 = kFlowKeyIsIpv4 | kFlowRewriteIsIpv4;
@@ -106,13 +110,13 @@ struct FlowState {
   uint32_t last_seen_ms;
   uint32_t backend_slot;
   uint32_t
-      next_hop_generation;   // Snapshot::forwarding_generation under which next_hop was looked up
-  uint32_t sequence_delta;   // forward: added to the sequence; reverse: taken from acknowledgments
+      next_hop_generation;  // Snapshot::forwarding_generation under which next_hop was looked up
+  uint32_t sequence_delta;  // forward: added to the sequence; reverse: taken from acknowledgments
   union {
     uint32_t timestamp_delta;  // forward: added to TSval; reverse: taken from TSecr
     uint8_t outer_ttl;         // of tunnels
   };
-  uint16_t next_hop;         // index into Network::next_hops
+  uint16_t next_hop;                // index into Network::next_hops
   uint16_t address_checksum_delta;  // folded, of both addresses
   TcpState tcp_state;               // the same in both directions
   uint8_t flags;                    // FlowFlags
@@ -133,6 +137,27 @@ inline bool IsRedirect(const FlowState& state) {
 // The worker that the packets of a redirect belong to.
 inline uint32_t RedirectTarget(const FlowState& state) {
   return state.backend_slot;
+}
+
+// Whether a plain packet (net::ParsedPacket::is_plain) of that family, of the flow, is counted and
+// translated and nothing else: its session is opened and changes no state by it, and no flag asks
+// for more. As one number: it is asked of every packet.
+inline bool OnlyTranslates(const FlowState& state, net::Family family) {
+  constexpr auto traits = [](TcpState tcp_state, uint8_t flags, net::L4Protocol protocol) {
+    return static_cast<uint32_t>(tcp_state) | uint32_t{flags} << 8 |
+           static_cast<uint32_t>(protocol) << 16;
+  };
+  static_assert(offsetof(FlowState, flags) == offsetof(FlowState, tcp_state) + 1 &&
+                offsetof(FlowState, protocol) == offsetof(FlowState, tcp_state) + 2 &&
+                offsetof(FlowState, forwarding_mode) == offsetof(FlowState, tcp_state) + 3);
+  constexpr uint32_t kAnyModeButRedirect = (kRedirectMode & 0x7fu) << 24;
+  uint32_t found;
+  std::memcpy(&found, reinterpret_cast<const char*>(&state) + offsetof(FlowState, tcp_state), 4);
+  found &= ~kAnyModeButRedirect;
+  const uint8_t families =
+      family == net::Family::kIpv4 ? kFlowKeyIsIpv4 | kFlowRewriteIsIpv4 : uint8_t{0};
+  return found == traits(TcpState::kEstablished, families, net::L4Protocol::kTcp) ||
+         found == traits(TcpState::kNone, families, net::L4Protocol::kUdp);
 }
 
 // A flow between IPv4 addresses on both sides: one cache line.

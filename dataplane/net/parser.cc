@@ -69,6 +69,10 @@ bool ParseTcpOptions(const Packet& packet, uint16_t at, uint16_t end, ParsedPack
   return true;
 }
 
+constexpr bool HasRemarkableOptions(const ParsedPacket& parsed) {
+  return parsed.has_other_options || parsed.sack_offset != 0;
+}
+
 constexpr bool ArePossibleTcpFlags(uint8_t flags) {
   const uint8_t relevant = flags & (kTcpFin | kTcpSyn | kTcpRst | kTcpAck);
   if (relevant == 0) return false;
@@ -90,7 +94,8 @@ constexpr uint32_t kPossibleTcpFlags = [] {
 [[gnu::noinline]] void TakeTcpOptions(const Packet& packet, ParsedPacket& parsed) {
   const auto options = static_cast<uint16_t>(parsed.l4_offset + sizeof(TcpHeader));
   if (!ParseTcpOptions(packet, options, parsed.payload_offset, parsed))
-    Malformed(parsed, Verdict::kMalformedTcp);
+    return Malformed(parsed, Verdict::kMalformedTcp);
+  if (HasRemarkableOptions(parsed)) parsed.is_plain = false;
 }
 
 template <typename Key>
@@ -98,15 +103,17 @@ void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
   if (available < sizeof(TcpHeader)) return Malformed(parsed, Verdict::kMalformedTcp);
   const auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
-  if (tcp.header_bytes() < sizeof(TcpHeader) || tcp.header_bytes() > available ||
+  const size_t header_bytes = tcp.header_bytes();
+  if (header_bytes < sizeof(TcpHeader) || header_bytes > available ||
       (kPossibleTcpFlags >> (tcp.flags & 31) & 1) == 0)
     return Malformed(parsed, Verdict::kMalformedTcp);
   parsed.tcp_flags = tcp.flags;
-  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + tcp.header_bytes());
+  parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + header_bytes);
   key.source_port = tcp.source_port;
   key.destination_port = tcp.destination_port;
   parsed.packet_class = PacketClass::kFlow;
-  if (tcp.header_bytes() != sizeof(TcpHeader)) TakeTcpOptions(packet, parsed);
+  parsed.is_plain = (tcp.flags & (kTcpFin | kTcpSyn | kTcpRst)) == 0;
+  if (header_bytes != sizeof(TcpHeader)) TakeTcpOptions(packet, parsed);
 }
 
 template <typename Key>
@@ -121,6 +128,7 @@ void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   parsed.payload_offset = static_cast<uint16_t>(parsed.l4_offset + sizeof(UdpHeader));
   key.source_port = udp.source_port;
   key.destination_port = udp.destination_port;
+  parsed.is_plain = true;
   parsed.packet_class = PacketClass::kFlow;
 }
 

@@ -43,6 +43,9 @@ struct alignas(64) ParsedPacket {
   uint16_t mss_offset = 0;
   // Kinds that no field above names: somebody may have to look for a forged client address.
   bool has_other_options = false;
+  // Whether nothing of it is remarkable: of TCP, an acknowledgment that neither opens nor ends
+  // anything, of options with timestamps at most; of UDP, every datagram.
+  bool is_plain = false;
   // ICMP errors: the packet that is quoted. The offsets of options are of its TCP header, when that
   // is quoted whole.
   uint16_t quoted_l3_offset = 0;

@@ -5,11 +5,16 @@
 // the way out.
 #pragma once
 
+#include "core/forward/tcp_adjust.h"
 #include "core/session_table.h"
 #include "net/checksum.h"
 #include "net/parser.h"
 
 namespace steelyard::core {
+
+// What the IPv4 checksum makes of a TTL that is one less: the upper byte of its word.
+inline constexpr net::ChecksumDelta kOneHopLess =
+    net::ChecksumDelta().Replace(net::Be16(0x0100), net::Be16(0));
 
 // TCP and UDP have their ports in the same place; the checksum's differs. Both ports are one word.
 inline void TranslateL4(const net::ParsedPacket& parsed, net::Packet& packet,
@@ -54,6 +59,37 @@ void TranslateWidePacket(const WideFlow& record, const net::ParsedPacket& parsed
                          l4_changes);
   TranslateL4(parsed, packet, record.state.protocol, record.new_source_port,
               record.new_destination_port, l4_changes.Add(addresses));
+}
+
+// The IP header, of a packet whose TTL has not run out.
+inline void TranslateIp(const NarrowFlow& record, net::Packet& packet) {
+  auto& ip = net::HeaderAt<net::Ipv4Header>(packet, net::kL3Offset);
+  --ip.ttl;
+  ip.source = record.new_source;
+  ip.destination = record.new_destination;
+  ip.checksum =
+      net::ChecksumDelta(record.state.address_checksum_delta).Add(kOneHopLess).ApplyTo(ip.checksum);
+}
+inline void TranslateIp(const WideFlow& record, net::Packet& packet) {
+  auto& ip = net::HeaderAt<net::Ipv6Header>(packet, net::kL3Offset);
+  --ip.hop_limit;
+  ip.source = record.new_source;
+  ip.destination = record.new_destination;
+}
+
+// A plain packet of a flow that only translates (OnlyTranslates), TTL and TCP's clocks included:
+// the short form of what the modes do.
+template <typename Record>
+[[gnu::always_inline]] inline void TranslatePlain(const Record& record, Direction direction,
+                                                  const net::ParsedPacket& parsed,
+                                                  net::Packet& packet) {
+  const FlowState& state = record.state;
+  TranslateIp(record, packet);
+  net::ChecksumDelta changes(state.address_checksum_delta);
+  if (state.protocol == net::L4Protocol::kTcp) [[likely]]
+    changes.Add(ShiftClock(direction, state.sequence_delta, state.timestamp_delta, parsed, packet));
+  TranslateL4(parsed, packet, state.protocol, record.new_source_port, record.new_destination_port,
+              changes);
 }
 
 // Adds `bytes` (a multiple of four) of TCP option behind the fixed TCP header by moving everything
