@@ -122,31 +122,62 @@ void Pipeline::Finish(const PacketContext& context, Burst& burst) {
                                                               : FinishPacket(context, burst, i);
 }
 
-// Whether all that ForwardFlow looks at is as with nearly every packet. What it does is then known.
+// Whether what ForwardFlow looks at is as with nearly every packet.
 inline bool Pipeline::IsPlain(const PacketContext& context, const Burst& burst, uint32_t i) const {
-  const ParsedPacket& parsed = parsed_[i];
   const FlowState* const state = state_[i];
-  return parsed.is_plain && state != nullptr && found_at_change_ == sessions_.change_count() &&
-         OnlyTranslates(*state, parsed.family) && !IsStale(context, *state) &&
-         state->next_hop != kTurnsRound && burst.steered[i] != Steered::kTurned;
+  return parsed_[i].is_plain && state != nullptr && found_at_change_ == sessions_.change_count() &&
+         IsSteady(*state) && !IsStale(context, *state) && state->next_hop != kTurnsRound &&
+         burst.steered[i] != Steered::kTurned;
 }
 
 inline Verdict Pipeline::ForwardPlain(const PacketContext& context, Burst& burst, uint32_t i) {
+  const FlowState& state = *state_[i];
+  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
+  if (state.flags == FlagsOfTranslated(parsed_[i].family)) [[likely]]
+    return ForwardTranslated(context, next_hop, burst, i);
+  if (state.flags & kFlowOneWay) return ForwardOneWay(context, next_hop, burst, i);
+  return ForwardFlow(context, burst, i, flow_[i]);
+}
+
+inline Verdict Pipeline::ForwardTranslated(const PacketContext& context, const NextHop& next_hop,
+                                           Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   net::Packet& packet = burst.packet[i];
-  FlowState& state = *state_[i];
   const FlowRef flow = flow_[i];
-  const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   if (parsed.l3_end - net::kL3Offset > next_hop.mtu || TtlRunsOut(parsed, packet)) [[unlikely]]
     return ForwardFlow(context, burst, i, flow);
   TrimPadding(parsed, packet);
-  state.last_seen_ms = context.now_ms;
-  Count(flow, state, packet.length);
+  Count(context, flow, *state_[i], packet.length);
   if (parsed.family == net::Family::kIpv4)
     TranslatePlain(sessions_.narrow(flow), DirectionOf(flow), parsed, packet);
   else
     TranslatePlain(sessions_.wide(flow), DirectionOf(flow), parsed, packet);
-  SetLinkLayer(next_hop, packet);
+  return Leave(next_hop, burst, i);
+}
+
+Verdict Pipeline::ForwardOneWay(const PacketContext& context, const NextHop& next_hop, Burst& burst,
+                                uint32_t i) {
+  ParsedPacket& parsed = parsed_[i];
+  net::Packet& packet = burst.packet[i];
+  FlowState& state = *state_[i];
+  const FlowRef flow = flow_[i];
+  const ForwardingMode& mode = *modes_[state.forwarding_mode];
+  const bool resizes = state.flags & kFlowResizes;
+  const int added_bytes = resizes ? mode.MostAddedBytes(sessions_, flow) : 0;
+  const uint16_t mtu = resizes ? MtuTowards(context, next_hop, state.backend_slot) : next_hop.mtu;
+  const bool keeps_ttl = state.flags & kFlowKeepsTtl;
+  if (parsed.l3_end - net::kL3Offset + added_bytes > mtu ||
+      added_bytes > static_cast<int>(packet.headroom) ||
+      (!keeps_ttl && !DecrementTtl(parsed, packet))) [[unlikely]]
+    return ForwardFlow(context, burst, i, flow);
+  TrimPadding(parsed, packet);
+  Count(context, flow, state, packet.length);
+  if (resizes) mode.Rewrite(context, flow, next_hop, parsed, packet);
+  return Leave(next_hop, burst, i);
+}
+
+inline Verdict Pipeline::Leave(const NextHop& next_hop, Burst& burst, uint32_t i) {
+  SetLinkLayer(next_hop, burst.packet[i]);
   burst.out_port[i] = next_hop.port;
   return Verdict::kForwarded;
 }
@@ -276,15 +307,12 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   if (!keeps_ttl && !DecrementTtl(parsed, packet))
     return Refuse(context, {Verdict::kTtlExceeded}, parsed, burst, i);
 
-  state.last_seen_ms = context.now_ms;
-  Count(flow, state, packet.length);
+  Count(context, flow, state, packet.length);
   if (state.protocol == L4Protocol::kTcp) TrackTcp(context, flow, state, parsed, packet);
   mode.Rewrite(context, flow, next_hop, parsed, packet);
   if (state.next_hop == kTurnsRound) [[unlikely]]
     return TurnRound(context, flow, burst, i);
-  SetLinkLayer(next_hop, packet);
-  burst.out_port[i] = next_hop.port;
-  return verdict;
+  return Leave(next_hop, burst, i);
 }
 
 // To be told, the sender must have forbidden fragments, as every one does in IPv6.
@@ -331,7 +359,9 @@ bool Pipeline::Fits(const PacketContext& context, FlowRef flow, const NextHop& n
   return true;
 }
 
-inline void Pipeline::Count(FlowRef flow, FlowState& state, uint32_t bytes) {
+inline void Pipeline::Count(const PacketContext& context, FlowRef flow, FlowState& state,
+                            uint32_t bytes) {
+  state.last_seen_ms = context.now_ms;
   ++state.packets;
   state.bytes += bytes;
   worker_.backends[state.backend_slot].Count(DirectionOf(flow), bytes);

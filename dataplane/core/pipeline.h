@@ -80,6 +80,11 @@ class Pipeline {
   // The short way of most packets, and the way of all.
   bool IsPlain(const PacketContext& context, const Burst& burst, uint32_t i) const;
   net::Verdict ForwardPlain(const PacketContext& context, Burst& burst, uint32_t i);
+  net::Verdict ForwardTranslated(const PacketContext& context, const NextHop& next_hop,
+                                 Burst& burst, uint32_t i);
+  net::Verdict ForwardOneWay(const PacketContext& context, const NextHop& next_hop, Burst& burst,
+                             uint32_t i);
+  static net::Verdict Leave(const NextHop& next_hop, Burst& burst, uint32_t i);
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i);
@@ -146,7 +151,7 @@ class Pipeline {
                 const net::ParsedPacket& parsed, const net::Packet& packet);
   void MoveTcp(const PacketContext& context, FlowRef flow, TcpState next,
                const net::ParsedPacket& parsed, const net::Packet& packet);
-  void Count(FlowRef flow, FlowState& state, uint32_t bytes);
+  void Count(const PacketContext& context, FlowRef flow, FlowState& state, uint32_t bytes);
   static bool IsStale(const PacketContext& context, const FlowState& state);
   bool BackendKeepsSession(const PacketContext& context, FlowRef flow) const;
   // Whether the packet can leave by that next hop; false: Fits has to look closer.
@@ -189,7 +194,7 @@ class Pipeline {
   std::array<uint64_t, kBurstCapacity> hash_;
   std::array<FlowRef, kBurstCapacity> flow_;
   std::array<FlowState*, kBurstCapacity> state_;  // null: not of a session's flow
-  uint32_t found_at_change_ = 0;  // SessionTable::change_count when flow_ was found
+  uint32_t found_at_change_ = 0;                  // SessionTable::change_count when flow_ was found
   bool any_without_session_ = false;
   std::array<const Service*, kBurstCapacity> service_;  // of packets without a session; may be null
 };

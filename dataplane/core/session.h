@@ -95,8 +95,6 @@ enum FlowFlags : uint8_t {
   kFlowOneWay = 1 << 7,
 };
 
-// A two-way flow without flags is translated, whatever its mode (OnlyTranslates).
-
 // Of a NAT's flow: IPv4 on one side, IPv6 on the other.
 constexpr bool ChangesFamily(uint8_t flags) {
   constexpr uint8_t kBothIpv4 = kFlowKeyIsIpv4 | kFlowRewriteIsIpv4;
@@ -139,25 +137,30 @@ inline uint32_t RedirectTarget(const FlowState& state) {
   return state.backend_slot;
 }
 
-// Whether a plain packet (net::ParsedPacket::is_plain) of that family, of the flow, is counted and
-// translated and nothing else: its session is opened and changes no state by it, and no flag asks
-// for more. As one number: it is asked of every packet.
-inline bool OnlyTranslates(const FlowState& state, net::Family family) {
-  constexpr auto traits = [](TcpState tcp_state, uint8_t flags, net::L4Protocol protocol) {
-    return static_cast<uint32_t>(tcp_state) | uint32_t{flags} << 8 |
-           static_cast<uint32_t>(protocol) << 16;
+// Whether a plain packet (net::ParsedPacket::is_plain) of the flow finds nothing pending and
+// changes no state: its session is opened, and no redirect. As one number: it is asked of every
+// packet.
+inline bool IsSteady(const FlowState& state) {
+  constexpr auto word = [](TcpState tcp_state, int flags, net::L4Protocol protocol, int mode) {
+    return static_cast<uint32_t>(tcp_state) | static_cast<uint32_t>(flags) << 8 |
+           static_cast<uint32_t>(protocol) << 16 | static_cast<uint32_t>(mode) << 24;
   };
-  static_assert(offsetof(FlowState, flags) == offsetof(FlowState, tcp_state) + 1 &&
-                offsetof(FlowState, protocol) == offsetof(FlowState, tcp_state) + 2 &&
-                offsetof(FlowState, forwarding_mode) == offsetof(FlowState, tcp_state) + 3);
-  constexpr uint32_t kAnyModeButRedirect = (kRedirectMode & 0x7fu) << 24;
+  constexpr size_t kAt = offsetof(FlowState, tcp_state);
+  static_assert(offsetof(FlowState, flags) == kAt + 1 && offsetof(FlowState, protocol) == kAt + 2 &&
+                offsetof(FlowState, forwarding_mode) == kAt + 3);
+  constexpr int kPending = kFlowClientAddressPending | kFlowProxyHeader | kFlowProxyHeaderPending;
+  constexpr uint32_t kAsked =
+      word(TcpState{0xff}, kPending, net::L4Protocol{0xff}, kRedirectMode & 0x80);
   uint32_t found;
-  std::memcpy(&found, reinterpret_cast<const char*>(&state) + offsetof(FlowState, tcp_state), 4);
-  found &= ~kAnyModeButRedirect;
-  const uint8_t families =
-      family == net::Family::kIpv4 ? kFlowKeyIsIpv4 | kFlowRewriteIsIpv4 : uint8_t{0};
-  return found == traits(TcpState::kEstablished, families, net::L4Protocol::kTcp) ||
-         found == traits(TcpState::kNone, families, net::L4Protocol::kUdp);
+  std::memcpy(&found, reinterpret_cast<const char*>(&state) + kAt, sizeof found);
+  found &= kAsked;
+  return found == word(TcpState::kEstablished, 0, net::L4Protocol::kTcp, 0) ||
+         found == word(TcpState::kNone, 0, net::L4Protocol::kUdp, 0);
+}
+
+// The flags of a flow that is translated and nothing else, whatever its mode.
+constexpr uint8_t FlagsOfTranslated(net::Family family) {
+  return family == net::Family::kIpv4 ? kFlowKeyIsIpv4 | kFlowRewriteIsIpv4 : uint8_t{0};
 }
 
 // A flow between IPv4 addresses on both sides: one cache line.

@@ -77,8 +77,8 @@ inline void TranslateIp(const WideFlow& record, net::Packet& packet) {
   ip.destination = record.new_destination;
 }
 
-// A plain packet of a flow that only translates (OnlyTranslates), TTL and TCP's clocks included:
-// the short form of what the modes do.
+// A plain packet of a steady flow with FlagsOfTranslated, TTL and TCP's clocks included: the short
+// form of what the modes do.
 template <typename Record>
 [[gnu::always_inline]] inline void TranslatePlain(const Record& record, Direction direction,
                                                   const net::ParsedPacket& parsed,
