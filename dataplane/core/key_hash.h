@@ -35,8 +35,9 @@ inline uint64_t PortsWord(net::Be16 source, net::Be16 destination, net::L4Protoc
 }
 
 inline uint64_t KeyHash(const net::FlowKey4& key, const HashSecret& secret) {
-  const uint64_t addresses =
-      uint64_t{key.source.bits.raw()} << 32 | uint64_t{key.destination.bits.raw()};
+  uint64_t addresses;
+  static_assert(offsetof(net::FlowKey4, destination) == 4);
+  std::memcpy(&addresses, reinterpret_cast<const char*>(&key), sizeof addresses);
   const uint64_t ports = PortsWord(key.source_port, key.destination_port, key.protocol);
   const uint64_t mixed = MultiplyFold(addresses ^ secret.words[0], ports ^ secret.words[1]);
   return MultiplyFold(mixed ^ secret.words[2], secret.words[3]);

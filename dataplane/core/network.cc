@@ -31,7 +31,7 @@ void Network::AddNextHops(const NetworkDescription& description,
     if (neighbour.port >= ports.size() || next_hops_.size() == kMaxNextHops) continue;
     const PortInfo& port = ports[neighbour.port];
     neighbours_.emplace(neighbour, static_cast<uint16_t>(next_hops_.size()));
-    next_hops_.push_back({neighbour.port, port.mtu, port.mac, mac});
+    next_hops_.push_back({neighbour.port, port.mtu, mac, port.mac});
   }
   for (const auto& [prefix, gateways] : description.routes)
     for (const Gateway& gateway : gateways)

@@ -28,9 +28,8 @@ struct PortInfo {
 
 struct NextHop {
   PortId port = 0;
-  uint16_t mtu = 0;  // the port's, or the route's where that is smaller
-  net::MacAddress source;
-  net::MacAddress destination;
+  uint16_t mtu = 0;                     // the port's, or the route's where that is smaller
+  net::MacAddress destination, source;  // as they stand on the wire
 };
 
 struct Gateway {

@@ -117,9 +117,12 @@ void Pipeline::FindServices(const Snapshot& snapshot, uint32_t count) {
 void Pipeline::Finish(const PacketContext& context, Burst& burst) {
   const bool is_usual = !context.snapshot.awaits_configuration &&
                         !context.snapshot.checks_ownership && !burst.is_reassembled;
-  for (uint32_t i = 0; i < burst.count; ++i)
-    burst.verdict[i] = is_usual && IsPlain(context, burst, i) ? ForwardPlain(context, burst, i)
-                                                              : FinishPacket(context, burst, i);
+  for (uint32_t i = 0; i < burst.count; ++i) {
+    if (is_usual && IsPlain(context, burst, i)) [[likely]]
+      burst.verdict[i] = ForwardPlain(context, burst, i);
+    else
+      burst.verdict[i] = FinishPacket(context, burst, i);
+  }
 }
 
 // Whether what ForwardFlow looks at is as with nearly every packet.
@@ -130,7 +133,8 @@ inline bool Pipeline::IsPlain(const PacketContext& context, const Burst& burst, 
          burst.steered[i] != Steered::kTurned;
 }
 
-inline Verdict Pipeline::ForwardPlain(const PacketContext& context, Burst& burst, uint32_t i) {
+[[gnu::always_inline]] inline Verdict Pipeline::ForwardPlain(const PacketContext& context,
+                                                             Burst& burst, uint32_t i) {
   const FlowState& state = *state_[i];
   const NextHop& next_hop = context.snapshot.network->next_hop(state.next_hop);
   if (state.flags == FlagsOfTranslated(parsed_[i].family)) [[likely]]
@@ -139,20 +143,25 @@ inline Verdict Pipeline::ForwardPlain(const PacketContext& context, Burst& burst
   return ForwardFlow(context, burst, i, flow_[i]);
 }
 
-inline Verdict Pipeline::ForwardTranslated(const PacketContext& context, const NextHop& next_hop,
-                                           Burst& burst, uint32_t i) {
+// The packet's view is copied: nothing that is written into the packet can then seem to change it.
+[[gnu::always_inline]] inline Verdict Pipeline::ForwardTranslated(const PacketContext& context,
+                                                                  const NextHop& next_hop,
+                                                                  Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
-  net::Packet& packet = burst.packet[i];
+  net::Packet packet = burst.packet[i];
   const FlowRef flow = flow_[i];
+  FlowState& state = *state_[i];
   if (parsed.l3_end - net::kL3Offset > next_hop.mtu || TtlRunsOut(parsed, packet)) [[unlikely]]
     return ForwardFlow(context, burst, i, flow);
-  TrimPadding(parsed, packet);
-  Count(context, flow, *state_[i], packet.length);
+  TrimPadding(parsed, burst.packet[i]);
+  Count(context, flow, state, parsed.l3_end);
   if (parsed.family == net::Family::kIpv4)
-    TranslatePlain(sessions_.narrow(flow), DirectionOf(flow), parsed, packet);
+    TranslatePlain(RecordOf<NarrowFlow>(state), DirectionOf(flow), parsed, packet);
   else
-    TranslatePlain(sessions_.wide(flow), DirectionOf(flow), parsed, packet);
-  return Leave(next_hop, burst, i);
+    TranslatePlain(RecordOf<WideFlow>(state), DirectionOf(flow), parsed, packet);
+  SetLinkLayer(next_hop, packet);
+  burst.out_port[i] = next_hop.port;
+  return Verdict::kForwarded;
 }
 
 Verdict Pipeline::ForwardOneWay(const PacketContext& context, const NextHop& next_hop, Burst& burst,
@@ -202,7 +211,7 @@ bool AwaitsConfiguration(const ParsedPacket& parsed, FlowRef flow) {
 
 }  // namespace
 
-inline Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
+Verdict Pipeline::FinishPacket(const PacketContext& context, Burst& burst, uint32_t i) {
   const ParsedPacket& parsed = parsed_[i];
   if (burst.IsHandedOff(i)) return Verdict::kConsumed;
   if (context.snapshot.awaits_configuration && AwaitsConfiguration(parsed, flow_[i])) [[unlikely]]

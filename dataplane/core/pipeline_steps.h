@@ -43,9 +43,11 @@ inline bool TakeNewSessionToken(const Service& service, uint64_t& bucket, uint64
 }
 
 inline void SetLinkLayer(const NextHop& next_hop, net::Packet& packet) {
-  auto& ethernet = net::HeaderAt<net::EthernetHeader>(packet, 0);
-  ethernet.destination = next_hop.destination;
-  ethernet.source = next_hop.source;
+  constexpr size_t kAt = offsetof(NextHop, destination);
+  static_assert(offsetof(NextHop, source) == kAt + sizeof(net::MacAddress) &&
+                offsetof(net::EthernetHeader, source) == sizeof(net::MacAddress));
+  std::memcpy(packet.data, reinterpret_cast<const char*>(&next_hop) + kAt,
+              2 * sizeof(net::MacAddress));
 }
 
 // Ethernet padding of short frames does not travel on.

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "core/tcp_state.h"
 #include "net/address.h"
@@ -171,13 +172,17 @@ struct alignas(64) NarrowFlow {
   net::Ipv4Address new_source, new_destination;  // the rewrite
   net::Be16 new_source_port, new_destination_port;
 
+  // Addresses and ports at once: they lie as in the key.
   bool Matches(const net::FlowKey4& key) const {
-    return source == key.source && destination == key.destination &&
-           source_port == key.source_port && destination_port == key.destination_port &&
+    constexpr size_t kBytes = offsetof(net::FlowKey4, protocol);
+    return std::memcmp(reinterpret_cast<const char*>(this) + kKeyOffset, &key, kBytes) == 0 &&
            state.protocol == key.protocol;
   }
+  static constexpr size_t kKeyOffset = sizeof(FlowState);
 };
-static_assert(sizeof(NarrowFlow) == 64);
+static_assert(sizeof(NarrowFlow) == 64 && offsetof(NarrowFlow, source) == NarrowFlow::kKeyOffset &&
+              offsetof(NarrowFlow, destination_port) - NarrowFlow::kKeyOffset ==
+                  offsetof(net::FlowKey4, destination_port));
 
 // A flow with IPv6 on one side or both: two cache lines. An IPv4 side is in IPv4-mapped form.
 struct alignas(64) WideFlow {
@@ -194,6 +199,13 @@ struct alignas(64) WideFlow {
   }
 };
 static_assert(sizeof(WideFlow) == 128);
+
+// The record that begins with a flow's state.
+template <typename Record>
+Record& RecordOf(FlowState& state) {
+  static_assert(offsetof(Record, state) == 0 && std::is_standard_layout_v<Record>);
+  return reinterpret_cast<Record&>(state);
+}
 
 // The part that only opening, expiry and listing look at.
 struct SessionRecord {

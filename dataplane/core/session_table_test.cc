@@ -103,7 +103,6 @@ TEST(SessionTable, ARefusalForTheSecondKeyLeavesNothingOfTheFirst) {
   // By this secret all keys with the ports 1 and 2 have one hash, and no others.
   HashSecret secret;
   secret.words[1] = PortsWord(Be16(1), Be16(2), L4Protocol::kTcp);
-  secret.words[3] = 1;
   TableAndModel both({64, 0}, secret);
   const auto key = [](uint32_t host, uint16_t source_port, uint16_t destination_port) {
     return FlowKey({net::Ipv4Address{Be32(host)}, Be16(source_port)},

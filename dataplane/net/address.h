@@ -25,12 +25,8 @@ struct MacAddress {
   std::array<uint8_t, 6> bytes{};
   friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
   friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) {
-    struct __attribute__((packed)) Words {
-      uint32_t first;
-      uint16_t second;
-    };
-    const auto x = std::bit_cast<Words>(a), y = std::bit_cast<Words>(b);
-    return ((x.first ^ y.first) | static_cast<uint32_t>(x.second ^ y.second)) == 0;
+    if (std::is_constant_evaluated()) return a.bytes == b.bytes;
+    return std::memcmp(a.bytes.data(), b.bytes.data(), sizeof a.bytes) == 0;
   }
   bool IsZero() const { return *this == MacAddress{}; }
   bool IsGroup() const { return (bytes[0] & 1) != 0; }

@@ -99,7 +99,7 @@ constexpr uint32_t kPossibleTcpFlags = [] {
 }
 
 template <typename Key>
-void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
+[[gnu::always_inline]] inline void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
   if (available < sizeof(TcpHeader)) return Malformed(parsed, Verdict::kMalformedTcp);
   const auto& tcp = HeaderAt<TcpHeader>(packet, parsed.l4_offset);
@@ -117,7 +117,7 @@ void ParseTcp(const Packet& packet, ParsedPacket& parsed, Key& key) {
 }
 
 template <typename Key>
-void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
+[[gnu::noinline]] void ParseUdp(const Packet& packet, ParsedPacket& parsed, Key& key) {
   const size_t available = parsed.l3_end - parsed.l4_offset;
   if (available < sizeof(UdpHeader)) return Malformed(parsed, Verdict::kMalformedUdp);
   const auto& udp = HeaderAt<UdpHeader>(packet, parsed.l4_offset);
@@ -321,9 +321,10 @@ OptionsVerdict CheckIpv4Options(const uint8_t* at, const uint8_t* end) {
   return OptionsVerdict::kFine;
 }
 
-// Behind a header that was found to be right.
-void ParseIpv4Payload(const Packet& packet, PacketOrigin origin, size_t header_bytes,
-                      size_t total_bytes, ParsedPacket& parsed) {
+// Behind a header that was found to be right. Inline: without options, its length is a constant.
+[[gnu::always_inline]] inline void ParseIpv4Payload(const Packet& packet, PacketOrigin origin,
+                                                    size_t header_bytes, size_t total_bytes,
+                                                    ParsedPacket& parsed) {
   const auto& ip = HeaderAt<Ipv4Header>(packet, kL3Offset);
   parsed.family = Family::kIpv4;
   parsed.l4_offset = static_cast<uint16_t>(kL3Offset + header_bytes);
