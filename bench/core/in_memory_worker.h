@@ -2,14 +2,16 @@
 //
 // A worker in memory that has established sessions of one forwarding mode and family, and packets
 // for it: the shortest TCP segments (IPv4: 60 bytes, 64 with the frame check sequence; IPv6: 74),
-// of both directions where both pass the box, of sessions at random, in bursts of 32. For
-// benchmarks; one thread.
+// of both directions where both pass the box, of sessions at random (uniform or by Zipf's law), in
+// bursts of 32. For benchmarks; one thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <vector>
@@ -91,6 +93,10 @@ struct Load {
   const ForwardingMode* mode = &FullNat();
   net::Family family = net::Family::kIpv4;
   uint32_t sessions = 1;
+  uint32_t services = 1;   // on ports of one VIP
+  uint32_t backends = 64;  // of each
+  std::shared_ptr<const Scheduler> (*scheduler)(std::span<const Backend>) = MakeWeightedRoundRobin;
+  bool zipf = false;  // the packets of the n-th busiest flow are 1/n as many as the first's
 
   SessionCapacity capacity() const {
     return family == net::Family::kIpv4 ? SessionCapacity{sessions, 1}
@@ -110,33 +116,74 @@ inline net::IpAddress AddressOf(net::Family family, uint32_t subnet, uint32_t nu
 inline constexpr uint32_t kClients = 198, kServers = 10;
 inline constexpr uint32_t kRouter = 1, kVip = 0x010a, kLocal = 0x0264, kBackend = 0x030b;
 
-inline Snapshot MakeSnapshot(const Load& load) {
+inline constexpr uint16_t kFirstPort = 80;
+
+inline std::shared_ptr<const Service> MakeService(const Load& load, ServiceSlot slot) {
   const auto address = [&](uint32_t number) { return AddressOf(load.family, kServers, number); };
+  auto service = std::make_shared<Service>();
+  service->slot = slot;
+  service->address = {address(kVip), Be16(static_cast<uint16_t>(kFirstPort + slot))};
+  service->mode = load.mode;
+  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.Add(address(kLocal + i));
+  for (uint32_t i = 0; i < load.backends; ++i)
+    service->backends.push_back({.endpoint = {address(kBackend + i), service->address.port},
+                                 .weight = 1,
+                                 .available = true,
+                                 .keeps_sessions = true,
+                                 .slot = slot * load.backends + i});
+  service->scheduler = load.scheduler(service->backends);
+  return service;
+}
+
+inline Snapshot MakeSnapshot(const Load& load) {
   Snapshot snapshot;
   snapshot.ports = {{kMac, 1500}};
   NetworkDescription description;
   const net::IpAddress anywhere =
       load.family == net::Family::kIpv4 ? net::IpAddress(Ipv4Address{}) : net::Ipv6Address{};
-  description.routes[{anywhere, 0}] = {{0, address(kRouter)}};
-  description.neighbours[{0, address(kRouter)}] = kMac;
+  const net::IpAddress router = AddressOf(load.family, kServers, kRouter);
+  description.routes[{anywhere, 0}] = {{0, router}};
+  description.neighbours[{0, router}] = kMac;
   snapshot.network = std::make_shared<Network>(description, snapshot.ports);
-  auto service = std::make_shared<Service>();
-  service->address = {address(kVip), Be16(80)};
-  service->mode = load.mode;
-  for (uint32_t i = 0; i < 8; ++i) service->local_addresses.Add(address(kLocal + i));
-  for (uint32_t i = 0; i < 64; ++i)
-    service->backends.push_back({.endpoint = {address(kBackend + i), Be16(80)},
-                                 .weight = 1,
-                                 .available = true,
-                                 .keeps_sessions = true,
-                                 .slot = i});
-  service->scheduler = MakeWeightedRoundRobin(service->backends);
   auto index = std::make_shared<ServiceIndex>();
-  (*index)[{service->address, service->protocol}] = 0;
+  for (ServiceSlot slot = 0; slot < load.services; ++slot) {
+    snapshot.services.push_back(MakeService(load, slot));
+    const Service& service = *snapshot.services.back();
+    (*index)[{service.address, service.protocol}] = slot;
+  }
   snapshot.index = std::move(index);
-  snapshot.services = {std::move(service)};
   return snapshot;
 }
+
+// The n-th client, of a service that has no order either.
+inline FlowKey ClientFlow(const Load& load, uint32_t number) {
+  const uint32_t drawn = number * 2654435761u;
+  const uint64_t service = uint64_t{drawn} * load.services >> 32;
+  return {
+      {AddressOf(load.family, kClients, number / 60'000),
+       Be16(static_cast<uint16_t>(2000 + number % 60'000))},
+      {AddressOf(load.family, kServers, kVip), Be16(static_cast<uint16_t>(kFirstPort + service))},
+      net::L4Protocol::kTcp};
+}
+
+// Which of the flows a packet is of, by rank: the n-th with a probability of 1/n of the first's
+// (Zipf's law), by looking a uniform number up in the sums.
+class ZipfRanks {
+ public:
+  explicit ZipfRanks(size_t count) : sums_(count) {
+    double sum = 0;
+    for (size_t rank = 0; rank < count; ++rank)
+      sums_[rank] = sum += 1.0 / static_cast<double>(rank + 1);
+  }
+  size_t Draw(std::mt19937_64& random) const {
+    const double drawn = std::uniform_real_distribution<double>(0, sums_.back())(random);
+    const auto at = std::lower_bound(sums_.begin(), sums_.end(), drawn);
+    return std::min(static_cast<size_t>(at - sums_.begin()), sums_.size() - 1);
+  }
+
+ private:
+  std::vector<double> sums_;
+};
 
 // A worker with those sessions, established.
 class InMemoryWorker {
@@ -146,15 +193,19 @@ class InMemoryWorker {
         table_(memory_.span(), load.capacity(), HashSecret()),
         pipeline_(0, table_, state_, now_ns_),
         snapshot_(MakeSnapshot(load)) {
-    for (uint32_t i = 0; i < load.sessions; ++i) Open(ClientFlow(load.family, i));
+    for (uint32_t i = 0; i < load.sessions; ++i) Open(ClientFlow(load, i));
     if (table_.size() != load.sessions) std::abort();
+    if (!load.zipf) return;
+    std::shuffle(keys_.begin(), keys_.end(), random_);  // busy ones are nowhere in particular
+    zipf_.emplace(keys_.size());
   }
 
   size_t bytes() { return memory_.span().size(); }
 
   void WriteRandomFrames() {
     for (uint32_t i = 0; i < kPackets; ++i)
-      frames_.Write(i, keys_[random_() % keys_.size()], net::kTcpAck);
+      frames_.Write(i, keys_[zipf_ ? zipf_->Draw(random_) : random_() % keys_.size()],
+                    net::kTcpAck);
   }
 
   void Process() {
@@ -170,13 +221,6 @@ class InMemoryWorker {
   }
 
  private:
-  static FlowKey ClientFlow(net::Family family, uint32_t number) {
-    return {{AddressOf(family, kClients, number / 60'000),
-             Be16(static_cast<uint16_t>(2000 + number % 60'000))},
-            {AddressOf(family, kServers, kVip), Be16(80)},
-            net::L4Protocol::kTcp};
-  }
-
   void Open(const FlowKey& client) {
     Send(client, net::kTcpSyn);
     const FlowRef forward = table_.Find(client);
@@ -207,6 +251,7 @@ class InMemoryWorker {
   Burst burst_;
   // Beside the table: a look into that would bring the lines that are to be missed.
   std::vector<FlowKey> keys_;
+  std::optional<ZipfRanks> zipf_;  // none: all flows alike
   std::mt19937_64 random_{1};
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pipeline in memory (in_memory_worker.h), by forwarding mode, family and sessions. Beside it
-// the yardstick: one random cache line a packet out of as much memory, fetched in batches of 32.
+// The pipeline in memory (in_memory_worker.h), by forwarding mode, family and sessions; of full NAT
+// also with flows of unlike weight, with Maglev and with many backends or services. Beside it the
+// yardstick: one random cache line a packet out of as much memory, fetched in batches of 32.
 // What counts is the ratio of the two; the bare figures are the machine's.
 #include <benchmark/benchmark.h>
 
@@ -12,9 +13,9 @@
 namespace steelyard::core {
 namespace {
 
-void SteadyState(benchmark::State& state, const ForwardingMode& mode, net::Family family) {
-  InMemoryWorker worker(
-      {.mode = &mode, .family = family, .sessions = static_cast<uint32_t>(state.range(0))});
+void SteadyState(benchmark::State& state, Load load) {
+  load.sessions = static_cast<uint32_t>(state.range(0));
+  InMemoryWorker worker(load);
   Memory memory(worker.bytes());
   bench::RandomLines lines(memory.span());
   std::vector<double> packet_ns, line_ns;
@@ -29,19 +30,34 @@ void SteadyState(benchmark::State& state, const ForwardingMode& mode, net::Famil
   state.counters["ns_per_line"] = bench::Median(line_ns);
   state.counters["ratio"] = bench::Median(packet_ns) / bench::Median(line_ns);
 }
+constexpr net::Family kIpv4 = net::Family::kIpv4, kIpv6 = net::Family::kIpv6;
 void Sessions(benchmark::internal::Benchmark* benchmark) {
   benchmark->Arg(1'000)->Arg(1'000'000)->UseManualTime()->Unit(benchmark::kMicrosecond);
 }
-BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4, FullNat(), net::Family::kIpv4)
+Load Of(const ForwardingMode& mode, net::Family family) {
+  return {.mode = &mode, .family = family};
+}
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4, Of(FullNat(), kIpv4))
     ->Apply(Sessions)
     ->Arg(10'000'000);
-BENCHMARK_CAPTURE(SteadyState, full_nat_ipv6, FullNat(), net::Family::kIpv6)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, dnat_ipv4, Dnat(), net::Family::kIpv4)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, dnat_ipv6, Dnat(), net::Family::kIpv6)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, tunnel_ipv4, Tunnel(), net::Family::kIpv4)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, tunnel_ipv6, Tunnel(), net::Family::kIpv6)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, direct_ipv4, Direct(), net::Family::kIpv4)->Apply(Sessions);
-BENCHMARK_CAPTURE(SteadyState, direct_ipv6, Direct(), net::Family::kIpv6)->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv6, Of(FullNat(), kIpv6))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, dnat_ipv4, Of(Dnat(), kIpv4))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, dnat_ipv6, Of(Dnat(), kIpv6))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, tunnel_ipv4, Of(Tunnel(), kIpv4))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, tunnel_ipv6, Of(Tunnel(), kIpv6))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, direct_ipv4, Of(Direct(), kIpv4))->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, direct_ipv6, Of(Direct(), kIpv6))->Apply(Sessions);
+
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4_zipf, Load{.zipf = true})->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4_maglev_10,
+                  Load{.backends = 10, .scheduler = MakeMaglev})
+    ->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4_maglev_1000,
+                  Load{.backends = 1000, .scheduler = MakeMaglev})
+    ->Apply(Sessions);
+BENCHMARK_CAPTURE(SteadyState, full_nat_ipv4_10000_services,
+                  Load{.services = 10'000, .backends = 10})
+    ->Apply(Sessions);
 
 }  // namespace
 }  // namespace steelyard::core

@@ -18,29 +18,11 @@ namespace {
 constexpr uint32_t kLiveSessions = 1'000'000;
 constexpr uint64_t kMs = 1'000'000;  // nanoseconds
 
-// The usual snapshot, its service on as many ports of the VIP.
-Snapshot MakeSnapshotOf(const Load& load, uint32_t services) {
-  Snapshot snapshot = MakeSnapshot(load);
-  const Service first = *snapshot.services.front();
-  auto index = std::make_shared<ServiceIndex>();
-  snapshot.services.clear();
-  for (uint32_t slot = 0; slot < services; ++slot) {
-    auto service = std::make_shared<Service>(first);
-    service->slot = slot;
-    service->address.port = Be16(static_cast<uint16_t>(1 + slot));
-    (*index)[{service->address, service->protocol}] = slot;
-    snapshot.services.push_back(std::move(service));
-  }
-  snapshot.index = std::move(index);
-  return snapshot;
-}
-
 class Worker {
  public:
   Worker(net::Family family, uint32_t services)
-      : load_{.family = family, .sessions = kLiveSessions + 2 * kPackets},
-        services_(services),
-        snapshot_(MakeSnapshotOf(load_, services)),
+      : load_{.family = family, .sessions = kLiveSessions + 2 * kPackets, .services = services},
+        snapshot_(MakeSnapshot(load_)),
         memory_(SessionTable::RequiredBytes(load_.capacity())),
         table_(memory_.span(), load_.capacity(), HashSecret()),
         pipeline_(0, table_, *state_, now_ns_) {
@@ -53,12 +35,13 @@ class Worker {
   }
 
   void WriteSyns() {
-    for (uint32_t i = 0; i < kPackets; ++i) frames_.Write(i, ClientFlow(opened_ + i), net::kTcpSyn);
+    for (uint32_t i = 0; i < kPackets; ++i)
+      frames_.Write(i, ClientFlow(load_, opened_ + i), net::kTcpSyn);
     opened_ += kPackets;
   }
   void WriteResets() {
     for (uint32_t i = 0; i < kPackets; ++i)
-      frames_.Write(i, ClientFlow(opened_ - kPackets + i), net::kTcpRst);
+      frames_.Write(i, ClientFlow(load_, opened_ - kPackets + i), net::kTcpRst);
   }
   void Process() {
     for (uint32_t burst = 0; burst < kBurstsPerRun; ++burst)
@@ -76,17 +59,8 @@ class Worker {
   uint32_t sessions() const { return table_.size(); }
 
  private:
-  FlowKey ClientFlow(uint32_t number) const {
-    // Neither clients nor services in any order.
-    const uint32_t drawn = number * 2654435761u;
-    return {{AddressOf(load_.family, kClients, number / 60'000),
-             Be16(static_cast<uint16_t>(2000 + number % 60'000))},
-            {AddressOf(load_.family, kServers, kVip),
-             Be16(static_cast<uint16_t>(1 + (uint64_t{drawn} * services_ >> 32)))},
-            net::L4Protocol::kTcp};
-  }
   void Establish(uint32_t number) {
-    const FlowKey client = ClientFlow(number);
+    const FlowKey client = ClientFlow(load_, number);
     const FlowRef forward = table_.Find(client);
     if (forward == kNoFlow) std::abort();
     frames_.Write(0, table_.Describe(forward).rewrite.Reversed(), net::kTcpSyn | net::kTcpAck);
@@ -104,7 +78,6 @@ class Worker {
 
   uint64_t now_ns_ = 1000 * kMs;
   const Load load_;
-  const uint32_t services_;
   const Snapshot snapshot_;
   Memory memory_;
   SessionTable table_;
