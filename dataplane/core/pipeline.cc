@@ -2,6 +2,7 @@
 #include "core/pipeline.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/icmp_answer.h"
 #include "core/pipeline_steps.h"
@@ -63,9 +64,19 @@ void Pipeline::HashKeys(uint32_t count) {
 }
 
 void Pipeline::PickCandidates(uint32_t count) {
+  uint32_t elsewhere = 0;  // a bit a packet: its key may be in the secondary bucket
   for (uint32_t i = 0; i < count; ++i) {
     if (parsed_[i].packet_class != PacketClass::kFlow) continue;
     flow_[i] = sessions_.Candidate(hash_[i]);
+    sessions_.PrefetchFlow(flow_[i]);
+    if (flow_[i] == kNoFlow && sessions_.MayBeDisplaced(hash_[i])) {
+      sessions_.PrefetchSecondaryBucket(hash_[i]);
+      elsewhere |= 1u << i;
+    }
+  }
+  for (; elsewhere != 0; elsewhere &= elsewhere - 1) {
+    const auto i = static_cast<uint32_t>(std::countr_zero(elsewhere));
+    flow_[i] = sessions_.SecondaryCandidate(hash_[i]);
     sessions_.PrefetchFlow(flow_[i]);
   }
 }

@@ -15,7 +15,7 @@
 namespace steelyard::core {
 
 // To be raised when the same bytes come to mean something else.
-inline constexpr uint32_t kSessionLayoutVersion = 2;
+inline constexpr uint32_t kSessionLayoutVersion = 3;
 
 constexpr uint64_t HashOfLayout(std::initializer_list<uint64_t> numbers) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a

