@@ -34,7 +34,7 @@ void Pipeline::Process(const Snapshot& snapshot, Burst& burst, uint64_t now_ns) 
   if (snapshot.steering->worker_count() > 1) Steer(snapshot, burst);
   HashKeys(burst.count);
   PickCandidates(burst.count);
-  ConfirmSessions(burst.count);
+  ConfirmSessions(burst);
   if (any_without_session_) FindServices(snapshot, burst.count);
   Finish(context, burst);
 }
@@ -81,10 +81,10 @@ void Pipeline::PickCandidates(uint32_t count) {
   }
 }
 
-void Pipeline::ConfirmSessions(uint32_t count) {
+void Pipeline::ConfirmSessions(const Burst& burst) {
   found_at_change_ = sessions_.change_count();
   any_without_session_ = false;
-  for (uint32_t i = 0; i < count; ++i) {
+  for (uint32_t i = 0; i < burst.count; ++i) {
     const ParsedPacket& parsed = parsed_[i];
     state_[i] = nullptr;
     if (parsed.packet_class != PacketClass::kFlow) continue;
@@ -97,6 +97,8 @@ void Pipeline::ConfirmSessions(uint32_t count) {
     }
     state_[i] = &sessions_.state(flow_[i]);
     __builtin_prefetch(&worker_.backends[state_[i]->backend_slot], 1);
+    // Where a header grows to.
+    if (state_[i]->flags & kFlowResizes) __builtin_prefetch(burst.packet[i].data - 1, 1);
   }
 }
 

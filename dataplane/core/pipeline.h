@@ -73,7 +73,7 @@ class Pipeline {
   void Steer(const Snapshot& snapshot, Burst& burst);
   void HashKeys(uint32_t count);
   void PickCandidates(uint32_t count);
-  void ConfirmSessions(uint32_t count);
+  void ConfirmSessions(const Burst& burst);
   void FindServices(const Snapshot& snapshot, uint32_t count);
   void Finish(const PacketContext& context, Burst& burst);
 
