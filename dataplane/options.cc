@@ -29,7 +29,9 @@ constexpr char kIntroduction[] =
     "  memif:ARGS        shared memory with another process\n"
     "  pcap:ARGS         capture files\n"
     "  vdev:NAME,ARGS    any other virtual device of DPDK's\n"
-    "All but PCI devices and vdev take queues=N too: use N of its queues, not one a worker.\n\n"
+    "All but PCI devices and vdev take queues=N too: use N of its queues, not one a worker; and\n"
+    "buffers=N: have as many more for packets, as for a capture file that is repeated "
+    "(infinite_rx).\n\n"
     "Options";
 
 // What the command line says, before it is checked.

@@ -183,7 +183,7 @@ BufferDemand EthernetPort::buffer_demand() const {
   const uint32_t of_channel = 2 * KernelPath::kRingCapacity;
   const uint32_t relays = worker_count_ - queue_count_;
   return {.numa_node = numa_node(),
-          .receiving = queue_count_ * (receive_descriptors_ + kDriverBuffers),
+          .receiving = queue_count_ * (receive_descriptors_ + kDriverBuffers) + spec_.more_buffers,
           .leaving = queue_count_ * send_descriptors_ + worker_count_ * of_channel +
                      relays * Relay::kRingCapacity};
 }

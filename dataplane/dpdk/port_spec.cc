@@ -16,6 +16,7 @@ using net::Result;
 constexpr std::string_view kForms =
     "0000:03:00.0, af_xdp:IFACE, af_packet:IFACE, memif:ARGS, pcap:ARGS or vdev:NAME,ARGS";
 constexpr std::string_view kQueuesOption = "queues=";
+constexpr std::string_view kBuffersOption = "buffers=";
 
 enum class Argument { kInterface, kDriverArguments, kDevice };
 
@@ -49,24 +50,31 @@ bool IsPciAddress(std::string_view text) {
 }
 
 struct Options {
-  std::string others;   // all but queues=N
-  uint16_t queues = 0;  // 0: not told
+  std::string others;         // all but queues=N and buffers=N
+  uint16_t queues = 0;        // 0: not told
+  uint32_t more_buffers = 0;  // likewise
   bool is_valid = true;
 };
+
+// Whether the text is a number from 1 on.
+template <typename Integer>
+bool ReadCount(std::string_view text, Integer& count) {
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, count);
+  return error == std::errc{} && stop == end && count != 0;
+}
 
 Options SplitOptions(std::string_view text) {
   Options options;
   for (size_t at = 0; at < text.size();) {
     const std::string_view option = text.substr(at, text.find(',', at) - at);
     at += option.size() + 1;
-    if (!option.starts_with(kQueuesOption)) {
+    if (option.starts_with(kQueuesOption))
+      options.is_valid &= ReadCount(option.substr(kQueuesOption.size()), options.queues);
+    else if (option.starts_with(kBuffersOption))
+      options.is_valid &= ReadCount(option.substr(kBuffersOption.size()), options.more_buffers);
+    else
       options.others += (options.others.empty() ? "" : ",") + std::string(option);
-      continue;
-    }
-    const char* const end = option.data() + option.size();
-    const auto [stop, error] =
-        std::from_chars(option.data() + kQueuesOption.size(), end, options.queues);
-    options.is_valid &= error == std::errc{} && stop == end && options.queues != 0;
   }
   return options;
 }
@@ -80,12 +88,13 @@ Result<PortSpec> InterfaceSpec(std::string_view text, const Kind& kind, std::str
     return Invalid(text, "'" + name + "' cannot be the name of a network interface");
   const Options options = SplitOptions(rest.substr(std::min(comma + 1, rest.size())));
   if (!options.is_valid || !options.others.empty())
-    return Invalid(text, "only queues=N may follow the interface's name");
+    return Invalid(text, "only queues=N and buffers=N may follow the interface's name");
   return PortSpec{.text = std::string(text),
                   .device = std::string(kind.driver) + std::to_string(index),
                   .arguments = "iface=" + name,
                   .kernel_interface = name,
-                  .queues = options.queues};
+                  .queues = options.queues,
+                  .more_buffers = options.more_buffers};
 }
 
 Result<PortSpec> DriverSpec(std::string_view text, const Kind& kind, std::string_view rest,
@@ -93,11 +102,12 @@ Result<PortSpec> DriverSpec(std::string_view text, const Kind& kind, std::string
   const Options options = SplitOptions(rest);
   if (options.others.find('=') == std::string::npos)
     return Invalid(text, "driver arguments such as key=value must follow the colon");
-  if (!options.is_valid) return Invalid(text, "queues=N takes a number from 1 on");
+  if (!options.is_valid) return Invalid(text, "queues=N and buffers=N take numbers from 1 on");
   return PortSpec{.text = std::string(text),
                   .device = std::string(kind.driver) + std::to_string(index),
                   .arguments = options.others,
-                  .queues = options.queues};
+                  .queues = options.queues,
+                  .more_buffers = options.more_buffers};
 }
 
 Result<PortSpec> DeviceSpec(std::string_view text, std::string_view rest) {

@@ -26,6 +26,7 @@ struct PortSpec {
   std::string arguments;         // "key=value,…", without a leading comma; empty: none
   std::string kernel_interface;  // the interface that carries its packets; empty: none does
   uint16_t queues = 0;           // that are to be used at most; 0: one a worker
+  uint32_t more_buffers = 0;     // for packets, beside those that any port has
   bool is_pci = false;
 };
 

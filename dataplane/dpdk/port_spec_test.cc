@@ -45,6 +45,13 @@ TEST(PortSpec, QueuesMayBeLimited) {
   EXPECT_EQ(memif->arguments, "role=client,id=0") << "not the driver's business";
 }
 
+TEST(PortSpec, BuffersMayBeAdded) {
+  EXPECT_EQ(ParsePortSpec("pcap:rx_pcap=/tmp/a", 0)->more_buffers, 0);
+  const auto pcap = ParsePortSpec("pcap:rx_pcap=/tmp/a,buffers=1000000,infinite_rx=1", 0);
+  EXPECT_EQ(pcap->more_buffers, 1'000'000);
+  EXPECT_EQ(pcap->arguments, "rx_pcap=/tmp/a,infinite_rx=1") << "not the driver's business";
+}
+
 TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
   struct Case {
     const char* text;
@@ -68,6 +75,8 @@ TEST(PortSpec, ErrorsQuoteTheTextAndSayWhy) {
            Case{"memif:", "key=value"},
            Case{"memif:queues=2", "key=value"},
            Case{"memif:id=0,queues=", "queues=N"},
+           Case{"pcap:rx_pcap=/tmp/a,buffers=0", "buffers=N"},
+           Case{"pcap:rx_pcap=/tmp/a,buffers=99999999999", "buffers=N"},
            Case{"pcap:/tmp/a", "key=value"},
            Case{"vdev:", "virtual device"},
            Case{"vdev:,size=64", "virtual device"},
