@@ -179,6 +179,15 @@ BackendSide::BackendSide(const WireConfig& config, const net::MacAddress& box_ma
     replies_[flow] = {endpoints_.LowOf(flow), ClientEndpoints::PortOf(flow), 0};
 }
 
+LearntFlow BackendSide::Learnt(uint32_t flow) const {
+  const Reply& reply = replies_[flow];
+  return {.client_low = endpoints_.LowOf(flow),
+          .client_port = ClientEndpoints::PortOf(flow),
+          .peer_port = reply.peer_port,
+          .peer_low = reply.peer_low,
+          .server_low = Be32(server_first_ + reply.server).raw()};
+}
+
 void BackendSide::Write(const FrameTemplate& frame, const Answer& answer, Buffer& buffer) {
   FrameFields fields{.source_low = Be32(server_first_ + answer.reply.server).raw(),
                      .destination_low = answer.reply.peer_low,

@@ -58,6 +58,17 @@ struct Reply {
 };
 static_assert(sizeof(Reply) == 8);
 
+// The two ends of a flow as each side of the box sees them: what traces of it are made from. All of
+// it as on the wire.
+struct LearntFlow {
+  uint32_t client_low;
+  net::Be16 client_port;
+  net::Be16 peer_port;
+  uint32_t peer_low;
+  uint32_t server_low;
+};
+static_assert(sizeof(LearntFlow) == 16);
+
 template <typename Item>
 class AnswerQueue {
  public:
@@ -138,6 +149,8 @@ class BackendSide {
   void Take(std::span<const Buffer> buffers);
 
   const SideCounters& counters() const { return counters_; }
+  // Once it is set up.
+  LearntFlow Learnt(uint32_t flow) const;
 
  private:
   struct Answer {

@@ -7,20 +7,16 @@
 // The environment's STEELYARD_WIRE names a file. When that file exists and both ports run, it is
 // read (wire_config.h) and the generator begins; when it is gone, the generator stops. Figures are
 // written as JSON to the file `results` a hundred times a second, whole each time.
-#include <pthread.h>
 #include <rte_config.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
-#include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -30,21 +26,12 @@
 #include <thread>
 
 #include "generator.h"
+#include "host_program.h"
 
 namespace steelyard::wire {
 namespace {
 
-constexpr uint16_t kClientPort = 0;
-constexpr uint16_t kBackendPort = 1;
-constexpr uint16_t kQueue = 0;
 constexpr uint16_t kMostAtOnce = 64;
-constexpr std::chrono::milliseconds kPeriod{10};
-
-uint64_t NanosecondsOf(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
 
 struct Moment {
   uint64_t time_ns = 0, cpu_ns = 0, ticks = 0;
@@ -57,10 +44,10 @@ struct Wire {
   rte_mempool* pool = nullptr;
   std::unique_ptr<ClientSide> clients;
   std::unique_ptr<BackendSide> backends;
-  core::Counter ticks;                   // of the processor's clock spent in here
-  core::Counter missing_buffers;         // packets that there was none for
-  std::atomic<clockid_t> cpu_clock{-1};  // of the polling thread
-  Moment set_up;                         // when every flow was; not before phase kData
+  core::Counter ticks;            // of the processor's clock spent in here
+  core::Counter missing_buffers;  // packets that there was none for
+  PollingThread poller;
+  Moment set_up;  // when every flow was; not before phase kData
 };
 
 template <typename Side>
@@ -100,9 +87,7 @@ void Send(Wire& wire, Side& side, rte_mbuf** packets, uint16_t count) {
 }
 
 Moment Now(const Wire& wire) {
-  const clockid_t clock = wire.cpu_clock.load();
-  return {NanosecondsOf(CLOCK_MONOTONIC), clock == -1 ? 0 : NanosecondsOf(clock),
-          wire.ticks.value()};
+  return {NanosecondsOf(CLOCK_MONOTONIC), wire.poller.cpu_ns(), wire.ticks.value()};
 }
 
 void EndSetUp(Wire& wire) {
@@ -115,13 +100,10 @@ void EndSetUp(Wire& wire) {
 uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t, uint16_t room,
                           void* wire_pointer) {
   Wire& wire = *static_cast<Wire*>(wire_pointer);
-  // testpmd empties its ports from there before it forwards.
-  if (rte_lcore_id() == rte_get_main_lcore()) [[unlikely]]
+  if (IsMainThread()) [[unlikely]]
     return 0;
-  if (wire.cpu_clock.load(std::memory_order_relaxed) == -1) [[unlikely]] {
-    clockid_t clock;
-    if (pthread_getcpuclockid(pthread_self(), &clock) == 0) wire.cpu_clock.store(clock);
-  }
+  if (!wire.poller.is_known()) [[unlikely]]
+    wire.poller.NoteSelf();
   EndSetUp(wire);
   return Receive(wire, *wire.clients, port, packets, room);
 }
@@ -171,12 +153,6 @@ std::string ToJson(const Moment& moment) {
          ", \"generator_ns\": " + std::to_string(TicksToNs(moment.ticks));
 }
 
-void WriteFile(const std::string& name, const std::string& text) {
-  const std::string unfinished = name + ".new";
-  std::ofstream(unfinished) << text;
-  std::rename(unfinished.c_str(), name.c_str());
-}
-
 class Conductor {
  public:
   explicit Conductor(std::string config_name) : config_name_(std::move(config_name)) {}
@@ -184,11 +160,12 @@ class Conductor {
   void Run() {
     AwaitConfig();
     if (!Begin()) return;
-    while (wire_.cpu_clock.load() == -1) std::this_thread::sleep_for(kPeriod);
+    while (!wire_.poller.is_known()) std::this_thread::sleep_for(kPeriod);
     started_ = Now(wire_);
     wire_.phase.store(wire_.config.set_up ? Phase::kSetUp : Phase::kData);
     while (true) {
       Step();
+      if (!wire_.config.learnt.empty()) TellLearnt();
       // Before it tells of the end, what was on its way has come back.
       std::this_thread::sleep_for(kPeriod);
       Report();
@@ -196,19 +173,10 @@ class Conductor {
   }
 
  private:
-  static bool IsRunning(uint16_t port) {
-    rte_eth_link link{};
-    return rte_eth_dev_is_valid_port(port) != 0 && rte_eth_link_get_nowait(port, &link) == 0 &&
-           link.link_status == RTE_ETH_LINK_UP;
-  }
-
   void AwaitConfig() const {
-    while (access(config_name_.c_str(), R_OK) != 0 || !IsRunning(kClientPort) ||
-           !IsRunning(kBackendPort))
+    while (access(config_name_.c_str(), R_OK) != 0 || !BothPortsRun())
       std::this_thread::sleep_for(kPeriod);
-    // Out of the way of the cores that poll.
-    cpu_set_t cpus = rte_lcore_cpuset(rte_get_main_lcore());
-    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+    MoveToMainCore();
   }
 
   bool Refuse(const std::string& why) const {
@@ -269,6 +237,18 @@ class Conductor {
       wire_.phase.store(Phase::kDone);
   }
 
+  // Once: nothing is learnt any more after that.
+  void TellLearnt() {
+    if (wire_.phase.load() < Phase::kData) return;
+    std::string flows;
+    for (uint32_t flow = 0; flow < wire_.config.flows; ++flow) {
+      const LearntFlow learnt = wire_.backends->Learnt(flow);
+      flows.append(reinterpret_cast<const char*>(&learnt), sizeof learnt);
+    }
+    WriteWhole(wire_.config.learnt, flows);
+    wire_.config.learnt.clear();
+  }
+
   void Report() const {
     const Phase phase = wire_.phase.load();
     const bool is_set_up = wire_.config.set_up && phase >= Phase::kData;
@@ -283,7 +263,7 @@ class Conductor {
                     set_up.ticks - started_.ticks})
          << "}, \"clients\": " << ToJson(wire_.clients->counters())
          << ", \"backends\": " << ToJson(wire_.backends->counters()) << "}\n";
-    WriteFile(wire_.config.results, text.str());
+    WriteWhole(wire_.config.results, text.str());
   }
 
   const std::string config_name_;

@@ -58,6 +58,11 @@ bool ReadWord(std::string_view text, const std::array<Word<Value>, count>& words
   return false;
 }
 
+bool ReadName(std::string_view text, std::string& name) {
+  name = text;
+  return true;
+}
+
 constexpr std::array kBoxes = {Word<Box>{"full_nat", Box::kFullNat}, Word<Box>{"wire", Box::kWire},
                                Word<Box>{"swap", Box::kSwap}};
 constexpr std::array kProtocols = {Word<net::L4Protocol>{"tcp", net::L4Protocol::kTcp},
@@ -89,11 +94,8 @@ constexpr std::array kKeys = {
     Key{"backend_port", [](auto text, auto& to) { return ReadPort(text, to.backend_port); }},
     Key{"client_mac", [](auto text, auto& to) { return ReadMac(text, to.client_mac); }},
     Key{"backend_mac", [](auto text, auto& to) { return ReadMac(text, to.backend_mac); }},
-    Key{"results",
-        [](auto text, auto& to) {
-          to.results = text;
-          return !text.empty();
-        }},
+    Key{"results", [](auto text, auto& to) { return ReadName(text, to.results); }},
+    Key{"learnt", [](auto text, auto& to) { return ReadName(text, to.learnt); }},
 };
 
 Status ReadLine(const std::string& line, WireConfig& config) {

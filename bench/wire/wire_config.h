@@ -41,6 +41,8 @@ struct WireConfig {
   net::MacAddress client_mac, backend_mac;  // whom the box sends to on either side
 
   std::string results;  // the file that figures go to
+  // The file that a LearntFlow (generator.h) of each flow goes to when all are set up; empty: none.
+  std::string learnt;
 };
 
 // The text of a file, not its name.
