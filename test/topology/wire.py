@@ -42,6 +42,11 @@ class Traffic:
     data_packets: int = 0
     checksum_interval: int = 1
 
+    def parameters(self):
+        """That say what flows; the others, how much of it and how it is looked at."""
+        return {"flows": self.flows, "protocol": self.protocol, "family": self.family,
+                "frame_bytes": self.frame_bytes}
+
     @property
     def vip(self):
         return network.VIP_IPV4 if self.family == 4 else network.VIP_IPV6
