@@ -11,8 +11,9 @@ namespace {
 using net::Be32;
 
 constexpr uint32_t kAtOnce = 64;  // packets
-// What was not answered within as many polls is lost.
-constexpr uint32_t kRoundsBeforeRetry = 100'000;
+// What was not answered within as many polls is lost. Another process may have to wait for its core
+// before it answers.
+constexpr uint32_t kRoundsBeforeRetry = 1'000'000;
 
 uint32_t NumberOf(const net::IpAddress& address) {
   return Be32::FromRaw(LowOf(address)).value();

@@ -15,6 +15,7 @@
 #include <rte_mempool.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
@@ -50,11 +51,25 @@ struct Wire {
   Moment set_up;  // when every flow was; not before phase kData
 };
 
-template <typename Side>
-uint16_t Receive(Wire& wire, Side& side, uint16_t port, rte_mbuf** packets, uint16_t room) {
+// Packets that a side may send now; `far` is the other one.
+uint16_t Allowance(const Wire& wire, const SideCounters& side, const SideCounters& far,
+                   uint16_t room) {
+  const uint16_t most = std::min(room, kMostAtOnce);
+  if (wire.config.window == 0 || wire.phase.load(std::memory_order_relaxed) != Phase::kData)
+    return most;
+  // What was sent twice while flows were opened may come now: then it is less than none.
+  const auto on_their_way = static_cast<int64_t>(side.sent.value() - far.received.value());
+  const int64_t left = int64_t{wire.config.window} - std::max<int64_t>(on_their_way, 0);
+  return static_cast<uint16_t>(std::clamp<int64_t>(left, 0, most));
+}
+
+template <typename Side, typename FarSide>
+uint16_t Receive(Wire& wire, Side& side, const FarSide& far, uint16_t port, rte_mbuf** packets,
+                 uint16_t room) {
   if (wire.phase.load(std::memory_order_relaxed) == Phase::kWaiting) return 0;
   const uint64_t started = rte_rdtsc();
-  const uint16_t count = std::min(room, kMostAtOnce);
+  const uint16_t count = Allowance(wire, side.counters(), far.counters(), room);
+  if (count == 0) return 0;
   if (rte_pktmbuf_alloc_bulk(wire.pool, packets, count) != 0) {
     wire.missing_buffers.Add(count);
     return 0;
@@ -105,13 +120,13 @@ uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t,
   if (!wire.poller.is_known()) [[unlikely]]
     wire.poller.NoteSelf();
   EndSetUp(wire);
-  return Receive(wire, *wire.clients, port, packets, room);
+  return Receive(wire, *wire.clients, *wire.backends, port, packets, room);
 }
 
 uint16_t ReceiveOfBackends(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t, uint16_t room,
                            void* wire_pointer) {
   Wire& wire = *static_cast<Wire*>(wire_pointer);
-  return Receive(wire, *wire.backends, port, packets, room);
+  return Receive(wire, *wire.backends, *wire.clients, port, packets, room);
 }
 
 uint16_t SendToClients(uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, void* wire_pointer) {

@@ -18,10 +18,13 @@ sys.path.insert(0, str(ROOT / "test"))
 
 # pylint: disable=wrong-import-position
 from topology import sweep
-from topology.shell import run
+from topology.shell import run, wait_until
 
 MODES = ("io", "macswap", "5tswap", "csum")  # of testpmd
 SETTLE_S = 0.1
+LEAST_SHARE = 0.25
+FIGURES_INTERVAL_S = 0.001
+FIGURES_TIMEOUT_S = 30
 PAGE_MIB = 2
 MEMINFO = pathlib.Path("/proc/meminfo")
 POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
@@ -78,11 +81,12 @@ def cores():
 
 def huge_pages(stack, mib):
     """Reserves them until the stack ends; returns a mount of their file system."""
+    pages = mib // PAGE_MIB
     before = int(POOL.read_text())
-    wanted = before + mib // PAGE_MIB
-    stack.callback(POOL.write_text, str(before))
-    POOL.write_text(str(wanted))
-    if int(POOL.read_text()) < wanted:
+    POOL.write_text(str(before + pages))
+    had = int(POOL.read_text()) - before
+    stack.callback(give_back, had)
+    if had < pages:
         sys.exit(f"{sys.argv[0]}: {mib} MiB of huge pages are not to be had: --plain-memory")
     mount = pathlib.Path(f"/dev/shm/steelyard-{os.getpid()}-huge")
     mount.mkdir()
@@ -90,6 +94,11 @@ def huge_pages(stack, mib):
     run(["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "none", mount])
     stack.callback(run, ["umount", mount])
     return mount
+
+
+def give_back(pages):
+    """Others may have reserved and given back in between."""
+    POOL.write_text(str(max(0, int(POOL.read_text()) - pages)))
 
 
 def require_memory(mib, what):
@@ -111,12 +120,33 @@ def resume(programs):
             program.signal(signal.SIGCONT)
 
 
-def watch_turn(read, seconds):
-    """What read() says at the beginning and at the end of a turn of what runs already."""
+def watch_turn(reads, seconds):
+    """What each of reads, functions that return figures, says at the beginning and at the end of a turn
+    of what runs already. On a busy machine it is over later: when all had their core for a good part."""
     time.sleep(SETTLE_S)
-    first = read()
+    first = [_read_now(read) for read in reads]
     time.sleep(seconds)
-    return first, read()
+    least_cpu_ns = LEAST_SHARE * seconds * 1e9
+    return [(figures, _read_now(read, figures["cpu_ns"] + least_cpu_ns))
+            for figures, read in zip(first, reads)]
+
+
+def _read_now(read, cpu_ns=0):
+    """Who writes the figures may have to wait for the main core."""
+    now_ns = time.monotonic_ns()
+
+    def read_if_new():
+        figures = read()
+        is_new = figures and figures["time_ns"] >= now_ns and figures["cpu_ns"] >= cpu_ns
+        return figures if is_new else None
+
+    return wait_until(read_if_new, "the core has been had", FIGURES_TIMEOUT_S, FIGURES_INTERVAL_S)
+
+
+def require_packets(count, name):
+    """A turn without any has no figures."""
+    if count == 0:
+        sys.exit(f"{sys.argv[0]}: nothing came through {name} in a whole turn")
 
 
 class Result:

@@ -12,7 +12,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 #include <string>
 #include <thread>
 
@@ -20,6 +19,9 @@
 
 namespace steelyard::wire {
 namespace {
+
+constexpr uint64_t kMomentNs = 100'000;
+constexpr int kMostTries = 10;
 
 uint16_t NotePoller(uint16_t, uint16_t, rte_mbuf**, uint16_t count, uint16_t, void* poller) {
   if (!IsMainThread()) static_cast<PollingThread*>(poller)->NoteSelf();
@@ -61,12 +63,18 @@ class Watch {
     return true;
   }
 
+  // Of one moment: read again if something else had this core in between.
   std::string Figures() const {
-    std::ostringstream text;
-    text << "{\"time_ns\": " << NanosecondsOf(CLOCK_MONOTONIC)
-         << ", \"cpu_ns\": " << poller_.cpu_ns() << ", \"ports\": [" << PortJson(kClientPort)
-         << ", " << PortJson(kBackendPort) << "]}\n";
-    return text.str();
+    uint64_t started;
+    std::string figures;
+    int tries = 0;
+    do {
+      started = NanosecondsOf(CLOCK_MONOTONIC);
+      figures = "{\"time_ns\": " + std::to_string(started) +
+                ", \"cpu_ns\": " + std::to_string(poller_.cpu_ns()) + ", \"ports\": [" +
+                PortJson(kClientPort) + ", " + PortJson(kBackendPort) + "]}\n";
+    } while (NanosecondsOf(CLOCK_MONOTONIC) - started > kMomentNs && ++tries < kMostTries);
+    return figures;
   }
 
   const std::string results_name_;

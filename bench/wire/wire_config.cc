@@ -81,6 +81,7 @@ constexpr std::array kKeys = {
     Key{"frame_bytes", [](auto text, auto& to) { return ReadNumber(text, to.frame_bytes); }},
     Key{"set_up", [](auto text, auto& to) { return ReadWord(text, kAnswers, to.set_up); }},
     Key{"data_packets", [](auto text, auto& to) { return ReadNumber(text, to.data_packets); }},
+    Key{"window", [](auto text, auto& to) { return ReadNumber(text, to.window); }},
     Key{"checksum_interval",
         [](auto text, auto& to) { return ReadNumber(text, to.checksum_interval); }},
     Key{"client", [](auto text, auto& to) { return ReadAddress(text, to.client); }},

@@ -26,6 +26,8 @@ struct WireConfig {
   uint32_t frame_bytes = 64;  // of data, with the four bytes of the frame check sequence
   bool set_up = true;  // false: data of flows that nobody opened, for a box that does not care
   uint64_t data_packets = 0;  // of each side; 0: without end
+  // Of data, of each side, that may be on their way; 0: any number. What is lost stays on its way.
+  uint32_t window = 0;
   // Every n-th packet's checksums are computed, the others' are not.
   uint32_t checksum_interval = 1;
 

@@ -50,10 +50,9 @@ class Box:
         self.controlplane.stop()
         self.dataplane.stop()
 
-    def start_dataplane(self):
+    def start_dataplane(self, timeout_s=30):
         self.dataplane.start()
-        self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts",
-                                  timeout_s=30)
+        self.dataplane.wait_until(self._dataplane_accepts, "its control socket accepts", timeout_s)
 
     def take_over(self):
         """Another dataplane takes the running one's place. Returns the exit status of the latter."""

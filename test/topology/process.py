@@ -17,10 +17,11 @@ class ProgramDied(Exception):
 class Program:
     """A program that runs until stopped. Output goes to log_path, appended over restarts."""
 
-    def __init__(self, name, argv, log_path):
+    def __init__(self, name, argv, log_path, takes_input=False):
         self.name = name
         self.argv = [str(word) for word in argv]
         self.log_path = log_path
+        self._input = subprocess.PIPE if takes_input else subprocess.DEVNULL
         self._process = None
 
     @property
@@ -47,9 +48,14 @@ class Program:
         assert not self.running, f"{self.name} runs already"
         with open(self.log_path, "ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches only us, and we end it in order.
-            self._process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log,
-                                             stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self.argv, stdin=self._input, stdout=log, stderr=log,
+                                             start_new_session=True)
         return self
+
+    def write(self, text):
+        """To its standard input, if it takes any."""
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
 
     def wait_until(self, condition, what, timeout_s=10):
         """Like shell.wait_until, but also fails at once when the program ends."""

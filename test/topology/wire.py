@@ -10,24 +10,28 @@ dpdk-testpmd (WiredTestpmd) alike.
 A Wired starts with start(); packets flow from begin() to end(), and read() has the figures.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-import pathlib
 import shutil
 
-from . import network
+from . import network, testpmd
 from .lone_box import LoneBox
 from .process import Program
 from .services import service, state
+from .shell import TimedOut, wait_until
 
 CLIENT_MAC, BACKEND_MAC = "02:00:00:00:01:01", "02:00:00:00:02:01"
 PORT = 80
 BACKENDS = 8
 LOCAL_ADDRESSES = 32
 SIDES = ("clients", "backends")
-FAULTS = ("wrong_addresses", "wrong_checksums", "lost_answers")
+WRONGS = ("wrong_addresses", "wrong_checksums")
+FAULTS = WRONGS + ("lost_answers",)
 PACKET_MEMORY_MIB = 256
+# The polling thread of a busy machine may have been stopped amid its last packets.
+_UNDER_WAY_S = 2
 _PORTS = tuple(f"net_null{index},no-rx=1" for index in (0, 1))
 
 
@@ -41,6 +45,7 @@ class Traffic:
     frame_bytes: int = 64
     data_packets: int = 0
     checksum_interval: int = 1
+    window: int = 0
 
     def parameters(self):
         """That say what flows; the others, how much of it and how it is looked at."""
@@ -70,11 +75,23 @@ class Traffic:
         return [f"10.0.2.{128 + n}" if self.family == 4 else f"fd00:2::{0x100 + n:x}"
                 for n in range(LOCAL_ADDRESSES)]
 
-    def configuration(self, box, results):
+    @property
+    def port(self):
+        """Of the service, and of its backends."""
+        return PORT
+
+    @property
+    def macs(self):
+        """Of the clients' gateway and of all backends."""
+        return CLIENT_MAC, BACKEND_MAC
+
+    def configuration(self, box, results, learnt):
         own = {"box": box, "client": self.client, "vip": self.vip, "vip_port": PORT,
                "local_address": self.local_addresses[0], "local_addresses": LOCAL_ADDRESSES,
                "backend": self.backends[0], "backends": BACKENDS, "backend_port": PORT,
                "client_mac": CLIENT_MAC, "backend_mac": BACKEND_MAC, "results": results}
+        if learnt:
+            own["learnt"] = learnt
         told = dataclasses.asdict(self)
         del told["family"]
         return "".join(f"{key} {value}\n" for key, value in (own | told).items())
@@ -82,6 +99,11 @@ class Traffic:
 
 def plugin(build_dir):
     return build_dir / "bench" / "wire" / "libsteelyard-wire.so"
+
+
+def expected_of(mode):
+    """What the generator is to expect of a mode of testpmd."""
+    return "swap" if mode == "5tswap" else "wire"
 
 
 class Wired:
@@ -98,15 +120,19 @@ class Wired:
     def environment(self):
         return ["env", f"STEELYARD_WIRE={self._config}"]
 
-    def begin(self, traffic):
+    def begin(self, traffic, learnt=None):
+        """learnt: the file that the flows' addresses and ports go to, once all are set up."""
         unfinished = self._config.with_suffix(".new")
-        unfinished.write_text(traffic.configuration(self._box, self._results))
+        unfinished.write_text(traffic.configuration(self._box, self._results, learnt))
         unfinished.rename(self._config)
 
     def end(self):
         """No more packets; returns the last figures."""
         self._config.unlink()
-        return self.wait_for_phase("done")
+        self.wait_for_phase("done")
+        with contextlib.suppress(TimedOut):
+            wait_until(lambda: not faults(self.read()), "all came back", _UNDER_WAY_S)
+        return self.read()
 
     def read(self):
         """The figures of this moment; None before the first."""
@@ -122,23 +148,19 @@ class Wired:
         return self.read()
 
 
-class WiredTestpmd(Wired):
-    """dpdk-testpmd, forwarding in one of its modes."""
+class GeneratorInTestpmd(Wired):
+    """dpdk-testpmd with the generator on its first two ports."""
 
-    BOX = {"5tswap": "swap"}
-
-    def __init__(self, mode, directory, build_dir, cores, huge_pages, memory_mib=128):
-        super().__init__(f"testpmd {mode}", self.BOX.get(mode, "wire"), directory)
-        main, worker = cores
-        prefix = f"wire{os.getpid()}-{mode}"
-        self._runtime_directory = pathlib.Path("/run/dpdk") / prefix
-        memory = ["--in-memory"] if huge_pages else ["--no-huge", "--no-shconf"]
-        self.program = Program("dpdk-testpmd", self.environment() + [
-            "dpdk-testpmd", "-d", plugin(build_dir), *memory, "-m", memory_mib, "--no-pci",
-            "--no-telemetry", "--file-prefix", prefix,
-            "--lcores", f"0@{main},1@{worker}", *(f"--vdev={port}" for port in _PORTS),
-            "--", f"--forward-mode={mode}", "--total-num-mbufs=16384", "--stats-period=3600"],
-            directory / "testpmd.out")
+    # pylint: disable-next=too-many-arguments
+    def __init__(self, name, box, directory, build_dir, cores, huge_pages, memory_mib, words,
+                 more_devices=()):
+        """words: its own options. more_devices: for ports behind the generator's."""
+        super().__init__(name, box, directory)
+        prefix = f"wire{os.getpid()}-{directory.name}"
+        self._runtime_directory = testpmd.runtime_directory(prefix)
+        self.program = Program("dpdk-testpmd", self.environment() + testpmd.command(
+            prefix, cores, (*_PORTS, *more_devices), plugin(build_dir), memory_mib, huge_pages)
+            + ["--total-num-mbufs=16384", "--stats-period=3600", *words], directory / "wire.out")
 
     def start(self):
         self.program.start()
@@ -149,16 +171,26 @@ class WiredTestpmd(Wired):
         shutil.rmtree(self._runtime_directory, ignore_errors=True)
 
 
+class WiredTestpmd(GeneratorInTestpmd):
+    """dpdk-testpmd, forwarding in one of its modes."""
+
+    def __init__(self, mode, directory, build_dir, cores, huge_pages, memory_mib=128):
+        super().__init__(f"testpmd {mode}", expected_of(mode), directory, build_dir, cores, huge_pages,
+                         memory_mib, [f"--forward-mode={mode}"])
+
+
 class WiredBox(Wired):
     """Our dataplane, and a control plane that tells it of a full-NAT service."""
 
+    # pylint: disable-next=too-many-arguments
     def __init__(self, namespace, directory, build_dir, session_capacity, huge_pages,
-                 session_directory=None):
+                 session_directory=None, session_capacity_ipv6=None):
         super().__init__("steelyard", "full_nat", directory)
         self.box = LoneBox(
             namespace, directory, build_dir, [f"vdev:{port}" for port in _PORTS], session_capacity,
             PACKET_MEMORY_MIB, huge_pages, session_directory=session_directory,
-            environment=self.environment(), dataplane_options=("--dpdk-plugin", plugin(build_dir)))
+            environment=self.environment(), dataplane_options=("--dpdk-plugin", plugin(build_dir)),
+            session_capacity_ipv6=session_capacity_ipv6)
         self.program = self.box.dataplane
 
     def start(self):
@@ -168,24 +200,38 @@ class WiredBox(Wired):
         self.box.stop()
 
     def serve(self, traffic, **settings):
-        """Until the service is in force and the box knows its neighbours."""
-        clients = "10.64.0.0/10" if traffic.family == 4 else "fd00:64::/32"
-        self.box.know_clients(clients, traffic.gateway, CLIENT_MAC)
-        self.box.know_backends(traffic.backends, BACKEND_MAC)
-        self.box.lend(traffic.local_addresses)
-        self.box.apply(state(
-            service("wire", traffic.vip, traffic.backends, port=PORT, protocol=traffic.protocol,
-                    **settings), local_addresses=traffic.local_addresses))
+        serve(self.box, traffic, **settings)
 
     def counters(self):
         """Of the one worker."""
         return self.box.ctl_json("stats")["counters"]["workers"][0]
 
 
+def introduce(box, traffic):
+    """The box is told who has which MAC."""
+    clients = "10.64.0.0/10" if traffic.family == 4 else "fd00:64::/32"
+    box.know_clients(clients, traffic.gateway, CLIENT_MAC)
+    box.know_backends(traffic.backends, BACKEND_MAC)
+
+
+def serve(box, traffic, **settings):
+    """Until the service is in force and the box knows its neighbours."""
+    introduce(box, traffic)
+    box.lend(traffic.local_addresses)
+    box.apply(state(
+        service("wire", traffic.vip, traffic.backends, port=PORT, protocol=traffic.protocol,
+                **settings), local_addresses=traffic.local_addresses))
+
+
+def wrongs(figures, kinds=WRONGS):
+    """Packets that came back and should not have, as they were; empty if none."""
+    return {f"{side} {kind}": figures[side][kind] for side in SIDES for kind in kinds
+            if figures[side][kind]}
+
+
 def faults(figures):
     """Every kind of fault that was counted, and packets that did not arrive; empty if none."""
-    found = {f"{side} {fault}": figures[side][fault] for side in SIDES for fault in FAULTS
-             if figures[side][fault]}
+    found = wrongs(figures, FAULTS)
     for sender, receiver in (SIDES, SIDES[::-1]):
         lost = figures[sender]["sent"] - figures[receiver]["received"]
         if lost:
