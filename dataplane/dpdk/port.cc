@@ -154,6 +154,9 @@ Status EthernetPort::ReadInfo(core::PortId id, std::string kernel_interface) {
   queue_count_ = std::min({worker_count_, device.max_rx_queues, device.max_tx_queues});
   if (spec_.queues != 0) queue_count_ = std::min(queue_count_, spec_.queues);
   if (queue_count_ == 0) return Error{"port '" + spec_.text + "': it has no queues"};
+  // A driver asks for longer ones where the other side sends in long bursts: AF_XDP for 2048.
+  receive_descriptors_ = std::max(receive_descriptors_, device.default_rxportconf.ring_size);
+  send_descriptors_ = std::max(send_descriptors_, device.default_txportconf.ring_size);
   info_.kernel_interface = std::move(kernel_interface);
   std::copy_n(mac.addr_bytes, info_.mac.bytes.size(), info_.mac.bytes.begin());
   if (spec_.kernel_interface.empty()) {
