@@ -81,15 +81,19 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((f"end of {program.name}'s output", program.log_tail()))
 
 
+def skip_without_af_xdp():
+    try:
+        socket.socket(AF_XDP, socket.SOCK_RAW).close()
+    except OSError as error:
+        pytest.skip(f"this kernel has no AF_XDP sockets: {error}")
+
+
 @pytest.fixture(scope="session")
 def topology(request):
     """The nodes, with everything running, for as long as tests want this box."""
     settings = dict(BOXES[request.param])
     if settings.get("port_driver") == "af_xdp":
-        try:
-            socket.socket(AF_XDP, socket.SOCK_RAW).close()
-        except OSError as error:
-            pytest.skip(f"this kernel has no AF_XDP sockets: {error}")
+        skip_without_af_xdp()
     nodes.sweep_leftovers()
     kind = guest.GuestTopology if settings.pop("in_guest", False) else nodes.Topology
     with kind(BUILD_DIR, **settings) as made:
