@@ -25,6 +25,12 @@ class IndexList {
   uint32_t size_ = 0;
 };
 
+constexpr std::array<uint8_t, core::kBurstCapacity> kAllIndices = [] {
+  std::array<uint8_t, core::kBurstCapacity> indices{};
+  for (uint8_t i = 0; i < core::kBurstCapacity; ++i) indices[i] = i;
+  return indices;
+}();
+
 bool IsAnswered(const core::Burst& burst, uint32_t index) {
   return (burst.answered >> index & 1) != 0;
 }
@@ -81,12 +87,6 @@ void HandOff(core::Burst& burst, IndexList pending, Handoff& handoff,
 }
 
 // --- in fragments ------------------------------------------------------------------------------
-
-constexpr std::array<uint8_t, core::kBurstCapacity> kAllIndices = [] {
-  std::array<uint8_t, core::kBurstCapacity> indices{};
-  for (uint8_t i = 0; i < core::kBurstCapacity; ++i) indices[i] = i;
-  return indices;
-}();
 
 enum class Way { kToWire, kToKernel };
 
@@ -195,10 +195,34 @@ void CountAndReleaseRest(const core::Burst& burst, PortQueue& in_port,
     counters.icmp_errors_sent.Add(static_cast<uint64_t>(std::popcount(burst.answered)));
 }
 
+// Whether all are forwarded as they are, out of one port: so with nearly every burst, whose packets
+// go from clients to backends, or back.
+bool AllLeaveTogether(const core::Burst& burst, size_t port_count) {
+  if ((burst.leaves_in_fragments | burst.handed_off | burst.answered) != 0 || burst.count == 0)
+    return false;
+  const core::PortId port = burst.out_port[0];
+  bool together = port < port_count;
+  for (uint32_t i = 0; i < burst.count; ++i)
+    together &= burst.verdict[i] == Verdict::kForwarded && burst.out_port[i] == port;
+  return together;
+}
+
+void SendTogether(core::Burst& burst, std::span<PortQueue* const> ports,
+                  core::WorkerCounters& counters) {
+  const auto all = std::span(kAllIndices).first(burst.count);
+  const uint32_t sent = ports[burst.out_port[0]]->Send(burst, all);
+  if (sent == burst.count) [[likely]]
+    return counters.verdicts[static_cast<size_t>(Verdict::kForwarded)].Add(sent);
+  MarkRefused(burst, all.subspan(sent), Verdict::kTransmitQueueFull);
+  CountAndReleaseRest(burst, *ports[burst.in_port], counters);
+}
+
 }  // namespace
 
 void Dispatch(core::Burst& burst, std::span<PortQueue* const> ports, Handoff* handoff,
               core::WorkerState& worker) {
+  if (AllLeaveTogether(burst, ports.size())) [[likely]]
+    return SendTogether(burst, ports, worker.counters);
   if (burst.leaves_in_fragments != 0) [[unlikely]]
     SendAllInFragments(burst, ports, handoff, worker);
   if (burst.handed_off != 0) {
