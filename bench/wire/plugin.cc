@@ -28,6 +28,7 @@
 
 #include "generator.h"
 #include "host_program.h"
+#include "poll_gaps.h"
 
 namespace steelyard::wire {
 namespace {
@@ -45,8 +46,10 @@ struct Wire {
   rte_mempool* pool = nullptr;
   std::unique_ptr<ClientSide> clients;
   std::unique_ptr<BackendSide> backends;
-  core::Counter ticks;            // of the processor's clock spent in here
-  core::Counter missing_buffers;  // packets that there was none for
+  std::unique_ptr<PollGaps> gaps;  // of the clients' port
+  core::Counter ticks;             // of the processor's clock spent in here
+  core::Counter missing_buffers;   // packets that there was none for
+  std::atomic<uint64_t> lost{0};   // of the data, when the clients' port was last polled
   PollingThread poller;
   Moment set_up;  // when every flow was; not before phase kData
 };
@@ -112,6 +115,16 @@ void EndSetUp(Wire& wire) {
   wire.phase.store(Phase::kData);
 }
 
+// Of what was sent. The program passes on all that it received before it polls the clients' port
+// again, so that nothing is under way then.
+void CountLost(Wire& wire) {
+  const SideCounters& clients = wire.clients->counters();
+  const SideCounters& backends = wire.backends->counters();
+  wire.lost.store(clients.sent.value() + backends.sent.value() - clients.received.value() -
+                      backends.received.value(),
+                  std::memory_order_relaxed);
+}
+
 uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t, uint16_t room,
                           void* wire_pointer) {
   Wire& wire = *static_cast<Wire*>(wire_pointer);
@@ -119,6 +132,8 @@ uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t,
     return 0;
   if (!wire.poller.is_known()) [[unlikely]]
     wire.poller.NoteSelf();
+  wire.gaps->Poll(rte_rdtsc());
+  CountLost(wire);
   EndSetUp(wire);
   return Receive(wire, *wire.clients, *wire.backends, port, packets, room);
 }
@@ -166,6 +181,21 @@ std::string ToJson(const Moment& moment) {
   return "\"time_ns\": " + std::to_string(moment.time_ns) +
          ", \"cpu_ns\": " + std::to_string(moment.cpu_ns) +
          ", \"generator_ns\": " + std::to_string(TicksToNs(moment.ticks));
+}
+
+// Pairs of a gap, its longest where several are counted as one, and how often it was.
+std::string ToJson(const LogHistogram& gaps) {
+  std::string pairs;
+  gaps.ForEach([&](uint64_t ticks, uint64_t count) {
+    pairs += (pairs.empty() ? "[" : ", [") + std::to_string(TicksToNs(ticks)) + ", " +
+             std::to_string(count) + "]";
+  });
+  return "[" + pairs + "]";
+}
+
+std::string ToJson(const PollGaps& gaps) {
+  return "{\"clock_ns\": " + ToJson(gaps.by_clock()) +
+         ", \"processor_ns\": " + ToJson(gaps.by_processor()) + "}";
 }
 
 class Conductor {
@@ -234,6 +264,7 @@ class Conductor {
     wire_.clients = std::make_unique<ClientSide>(wire_.config, MacOf(kClientPort), wire_.phase);
     wire_.backends = std::make_unique<BackendSide>(wire_.config, MacOf(kBackendPort), wire_.phase,
                                                    std::span(replies, wire_.config.flows));
+    wire_.gaps = std::make_unique<PollGaps>(rte_get_tsc_hz());
     return Connect() || Refuse("this DPDK has no callbacks");
   }
 
@@ -273,11 +304,13 @@ class Conductor {
          << ", \"flows\": " << wire_.config.flows
          << ", \"established\": " << wire_.clients->established()
          << ", \"retries\": " << wire_.clients->retries()
-         << ", \"missing_buffers\": " << wire_.missing_buffers.value() << ", \"set_up\": {"
+         << ", \"missing_buffers\": " << wire_.missing_buffers.value()
+         << ", \"lost\": " << wire_.lost.load() << ", \"set_up\": {"
          << ToJson({set_up.time_ns - started_.time_ns, set_up.cpu_ns - started_.cpu_ns,
                     set_up.ticks - started_.ticks})
          << "}, \"clients\": " << ToJson(wire_.clients->counters())
-         << ", \"backends\": " << ToJson(wire_.backends->counters()) << "}\n";
+         << ", \"backends\": " << ToJson(wire_.backends->counters())
+         << ", \"poll_gaps\": " << ToJson(*wire_.gaps) << "}\n";
     WriteWhole(wire_.config.results, text.str());
   }
 

@@ -5,17 +5,23 @@ Its ports need no network, so there is no topology but one namespace for the box
 """
 
 import contextlib
+import json
 import os
 import pathlib
+import signal
+import time
 
 import pytest
-from conftest import BUILD_DIR
+from conftest import BUILD_DIR, TEST_DIR
 from topology import sweep
 from topology.namespace import Namespace
+from topology.poll_gaps import gaps_of, longest, quantile
+from topology.shell import run
 from topology.wire import Traffic, WiredBox, WiredTestpmd, faults
 
 FLOWS = 2000
 PACKETS = 100_000  # each way
+STOPPED_S = 0.2
 SESSIONS = 8192
 EACH_FAMILY = pytest.mark.parametrize("family", (4, 6))
 EACH_PROTOCOL = pytest.mark.parametrize("protocol", ("tcp", "udp"))
@@ -88,3 +94,43 @@ def test_faults_are_seen():
                 lambda: (testpmd.read() or {}).get("backends", {}).get("wrong_addresses", 0) > 0,
                 "the generator counts what is addressed wrongly")
             assert testpmd.read()["established"] == 0
+
+
+def test_a_stop_is_a_gap_by_the_clock_alone():
+    """A poll that the kernel kept from coming is told from one that the program was slow with."""
+    with run_of_its_own() as directory:
+        testpmd = WiredTestpmd("io", pathlib.Path(directory), BUILD_DIR, cores(), huge_pages=False)
+        with started(testpmd):
+            testpmd.begin(Traffic(FLOWS))
+            testpmd.wait_for_phase("data")
+            testpmd.program.signal(signal.SIGSTOP)
+            time.sleep(STOPPED_S)
+            testpmd.program.signal(signal.SIGCONT)
+            figures = testpmd.read_now()
+            by_clock, by_processor = (gaps_of(figures, clock)
+                                      for clock in ("clock_ns", "processor_ns"))
+            assert longest(by_clock) >= STOPPED_S * 1e9
+            assert 0 < longest(by_processor) < STOPPED_S / 2 * 1e9
+            assert quantile(by_clock, 0.9) < STOPPED_S * 1e9
+
+
+def test_changes():
+    """bench/wire/changes: every row is there, and no change costs a packet."""
+    with run_of_its_own() as directory:
+        rows_file = directory / "rows.json"
+        run([TEST_DIR.parent / "bench" / "wire" / "changes", "--build", BUILD_DIR, "--plain-memory",
+             "--flows", FLOWS, "--services", 20, "--service-backends", 3, "--rounds", 1,
+             "--whole-rounds", 1, "--window-s", 0.05, "--turns", 1, "--turn-s", 0.05,
+             "--json", rows_file])
+        rows = json.loads(rows_file.read_text())
+        *changes, listing = rows
+        assert [row["change"] for row in changes] == [
+            "whole, added", "whole, removed", *(
+                f"{what} {how}" for what in ("local address", "service", "backend")
+                for how in ("added", "removed")), "weight changed", "weight changed back"]
+        for row in changes:
+            assert row["changed_lost"] == row["idle_lost"] == 0
+            assert row["live_ms"] > row["dataplane_ms"] > 0
+            assert row["changed_longest_us"] > 0 and row["idle_longest_us"] > 0
+        assert listing["sessions"] == FLOWS
+        assert listing["idle_net_ns"] > 0 and listing["listing_net_ns"] > 0

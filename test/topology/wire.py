@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 
 from . import network, testpmd
 from .lone_box import LoneBox
@@ -140,6 +141,16 @@ class Wired:
             return json.loads(self._results.read_text())
         except FileNotFoundError:
             return None
+
+    def read_now(self):
+        """The figures of a moment after the call."""
+        called = time.monotonic_ns()
+
+        def fresh():
+            figures = self.read()
+            return figures if figures and figures["time_ns"] > called else None
+
+        return self.program.wait_until(fresh, "the generator tells its figures", timeout_s=30)
 
     def wait_for_phase(self, phase, timeout_s=30):
         self.program.wait_until(lambda: (self.read() or {}).get("phase") == phase,
