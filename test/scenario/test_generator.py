@@ -130,7 +130,9 @@ def test_changes():
                 for how in ("added", "removed")), "weight changed", "weight changed back"]
         for row in changes:
             assert row["changed_lost"] == row["idle_lost"] == 0
-            assert row["live_ms"] > row["dataplane_ms"] > 0
+            assert row["vips_ms"] > row["live_ms"] > row["applied_ms"] > 0
+            assert all(row[f"cpu_{program}_ms"] > 0
+                       for program in ("ctl", "controlplane", "dataplane"))
             assert row["changed_longest_us"] > 0 and row["idle_longest_us"] > 0
         assert listing["sessions"] == FLOWS
         assert listing["idle_net_ns"] > 0 and listing["listing_net_ns"] > 0
