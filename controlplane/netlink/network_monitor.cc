@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -20,8 +19,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kRouteDumpDelay = 10ms;
-// Of the time of one dump: what re-reading a large table may take of the loop stays bounded.
-constexpr int kRouteDumpRest = 10;
+// Times as long as a dump or a call of on_change took: what a large table may take of the loop
+// stays bounded.
+constexpr int kRest = 10;
 constexpr auto kFailedDumpDelay = 100ms;
 
 template <typename T>
@@ -60,8 +60,7 @@ bool ApplyNeighbour(KernelNetwork& network, const NeighbourEntry& entry, bool re
 }  // namespace
 
 NetworkMonitor::NetworkMonitor(boost::asio::io_context& io, NetlinkRequests& requests)
-    : io_(io),
-      requests_(requests),
+    : requests_(requests),
       events_(io, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
                    RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH}),
       dumps_{{{RTM_GETLINK, AF_UNSPEC},
@@ -69,6 +68,7 @@ NetworkMonitor::NetworkMonitor(boost::asio::io_context& io, NetlinkRequests& req
               {RTM_GETNEIGH, AF_UNSPEC},
               {RTM_GETROUTE, AF_INET},
               {RTM_GETROUTE, AF_INET6}}},
+      notify_timer_(io),
       route_timer_(io),
       repeat_timer_(io) {}
 
@@ -206,7 +206,7 @@ void NetworkMonitor::InstallRoutes(const Dump& dump) {
 void NetworkMonitor::DumpRoutesSoon() {
   if (route_dump_pending_) return;
   route_dump_pending_ = true;
-  route_timer_.expires_after(kRouteDumpDelay + kRouteDumpRest * route_dump_duration_);
+  route_timer_.expires_after(kRouteDumpDelay + kRest * route_dump_duration_);
   route_timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (cancelled) return;
     route_dump_pending_ = false;
@@ -218,10 +218,14 @@ void NetworkMonitor::DumpRoutesSoon() {
 void NetworkMonitor::NotifySoon() {
   if (!complete_ || notify_pending_) return;
   notify_pending_ = true;
-  boost::asio::post(io_, [this, alive = std::weak_ptr(alive_)] {
-    if (alive.expired()) return;
+  notify_timer_.expires_at(next_notify_);
+  notify_timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (cancelled) return;
     notify_pending_ = false;
+    const auto began = std::chrono::steady_clock::now();
     if (on_change) on_change();
+    const auto ended = std::chrono::steady_clock::now();
+    next_notify_ = ended + kRest * (ended - began);
   });
 }
 

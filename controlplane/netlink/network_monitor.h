@@ -36,8 +36,9 @@ class NetworkMonitor {
   NetworkMonitor(const NetworkMonitor&) = delete;
   NetworkMonitor& operator=(const NetworkMonitor&) = delete;
 
-  // After any change, and once when the first dump is complete. Not before that. Set before
-  // Start().
+  // After any change, and once when the first dump is complete. Not before that. Changes that come
+  // soon after each other are told together, the later the longer the last call took: to follow
+  // 10,000 addresses one by one must not take all of the loop. Set before Start().
   std::function<void()> on_change;
 
   void Start();
@@ -68,7 +69,6 @@ class NetworkMonitor {
   void DumpRoutesSoon();
   void NotifySoon();
 
-  boost::asio::io_context& io_;
   NetlinkRequests& requests_;
   NetlinkSocket events_;
   std::array<Dump, 5> dumps_;
@@ -76,8 +76,10 @@ class NetworkMonitor {
   bool complete_ = false;
   bool notify_pending_ = false;
   bool route_dump_pending_ = false;
+  boost::asio::steady_timer notify_timer_;
   boost::asio::steady_timer route_timer_;
   boost::asio::steady_timer repeat_timer_;
+  std::chrono::steady_clock::time_point next_notify_;
   std::chrono::steady_clock::time_point route_dump_started_;
   std::chrono::steady_clock::duration route_dump_duration_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

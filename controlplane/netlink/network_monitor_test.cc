@@ -2,6 +2,7 @@
 #include "controlplane/netlink/network_monitor.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "controlplane/netlink/test_namespace.h"
 
@@ -137,6 +138,31 @@ TEST_F(NetworkMonitorTest, ReadsATableOfManyRoutes) {
   monitor_->Start();
   ASSERT_TRUE(RunUntil([&] { return monitor_->complete(); }));
   EXPECT_GE(monitor_->network().routes.size(), 5000u);
+}
+
+TEST_F(NetworkMonitorTest, TellsChangesTogetherWhenTellingTakesLong) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kAddresses = 20;
+  constexpr std::chrono::milliseconds kTelling{10};
+  monitor_->Start();
+  ASSERT_TRUE(RunUntil([&] { return monitor_->complete() && changes_ > 0; }));
+  changes_ = 0;
+  size_t told = 0;
+  monitor_->on_change = [&] {
+    ++changes_;
+    told = monitor_->network().addresses.size();
+    std::this_thread::sleep_for(kTelling);
+  };
+  const size_t before = monitor_->network().addresses.size();
+  const auto began = Clock::now();
+  const int loopback = monitor_->network().FindLink("lo")->index;
+  for (int i = 0; i < kAddresses; ++i)
+    requests_->Change(
+        BuildAddAddressRequest(loopback, Address(("192.0.2." + std::to_string(1 + i)).c_str())),
+        [](int error) { EXPECT_EQ(error, 0); });
+  EXPECT_TRUE(RunUntil([&] { return told == before + kAddresses; }));
+  // At least ten times as long passes between two calls.
+  EXPECT_LE((changes_ - 1) * 10 * kTelling, Clock::now() - began);
 }
 
 TEST_F(NetworkMonitorTest, RepairsItselfAfterLostEvents) {

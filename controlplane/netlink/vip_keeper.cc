@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "controlplane/log.h"
@@ -16,24 +17,21 @@ constexpr std::chrono::seconds kRetryInterval{1};
 
 }  // namespace
 
-std::string ChooseVipInterface(const KernelNetwork& network, const std::set<std::string>& twins,
-                               const net::IpAddress& vip) {
-  std::string best = "lo";
-  int best_length = -1;
-  for (const KernelAddress& connected : network.addresses) {
-    const auto link = network.links.find(connected.interface_index);
+VipInterfaces::VipInterfaces(const KernelNetwork& network, const std::set<std::string>& twins) {
+  for (const KernelAddress& own : network.addresses) {
+    if (own.prefix_length == own.address.bit_length()) continue;
+    const auto link = network.links.find(own.interface_index);
     if (link == network.links.end() || !twins.contains(link->second.name)) continue;
-    if (connected.prefix_length == connected.address.bit_length()) continue;
-    if (connected.address.family() != vip.family() || connected.prefix_length <= best_length)
-      continue;
-    bool contains = true;
-    for (int bit = 0; bit < connected.prefix_length && contains; ++bit)
-      contains = connected.address.bit(bit) == vip.bit(bit);
-    if (!contains) continue;
-    best = link->second.name;
-    best_length = connected.prefix_length;
+    connected_.emplace_back(net::NetworkOf(own.address, own.prefix_length), link->second.name);
   }
-  return best;
+  std::ranges::stable_sort(connected_, std::greater<>{},
+                           [](const auto& entry) { return entry.first.length; });
+}
+
+std::string VipInterfaces::Find(const net::IpAddress& vip) const {
+  const auto at = std::ranges::find_if(
+      connected_, [&](const auto& entry) { return entry.first.Contains(vip); });
+  return at == connected_.end() ? "lo" : at->second;
 }
 
 VipKeeper::VipKeeper(boost::asio::io_context& io, NetlinkRequests& requests,
@@ -69,9 +67,9 @@ void VipKeeper::Reconcile() {
 }
 
 std::set<VipPlace> VipKeeper::WantedPlaces() const {
+  const VipInterfaces interfaces(monitor_.network(), *twins_);
   std::set<VipPlace> places;
-  for (const net::IpAddress& vip : wanted_)
-    places.insert({vip, ChooseVipInterface(monitor_.network(), *twins_, vip)});
+  for (const net::IpAddress& vip : wanted_) places.insert({vip, interfaces.Find(vip)});
   return places;
 }
 

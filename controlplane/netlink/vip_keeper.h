@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controlplane/netlink/netlink_requests.h"
@@ -23,9 +24,15 @@
 
 namespace steelyard::controlplane {
 
-// The interface for a VIP.
-std::string ChooseVipInterface(const KernelNetwork& network, const std::set<std::string>& twins,
-                               const net::IpAddress& vip);
+// Finds the interface for a VIP.
+class VipInterfaces {
+ public:
+  VipInterfaces(const KernelNetwork& network, const std::set<std::string>& twins);
+  std::string Find(const net::IpAddress& vip) const;
+
+ private:
+  std::vector<std::pair<net::Prefix, std::string>> connected_;  // to twins, the longest first
+};
 
 class VipKeeper {
  public:

@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(ChooseVipInterface, TakesTheTwinWithTheLongestConnectedPrefix) {
+TEST(VipInterfaces, FindsTheTwinWithTheLongestConnectedPrefix) {
   const auto address = [](const char* text) { return *net::ParseIpAddress(text); };
   KernelNetwork network;
   network.links = {{1, {1, "lo"}}, {2, {2, "steel0"}}, {3, {3, "steel1"}}, {4, {4, "eth0"}}};
@@ -20,15 +20,15 @@ TEST(ChooseVipInterface, TakesTheTwinWithTheLongestConnectedPrefix) {
                        {4, address("192.0.2.1"), 24},
                        {2, address("198.51.100.1"), 32}};
   const std::set<std::string> twins = {"steel0", "steel1"};
-  const auto choose = [&](const char* vip) {
-    return ChooseVipInterface(network, twins, address(vip));
+  const auto find = [&](const char* vip) {
+    return VipInterfaces(network, twins).Find(address(vip));
   };
-  EXPECT_EQ(choose("10.0.1.10"), "steel1");
-  EXPECT_EQ(choose("10.0.2.10"), "steel0");
-  EXPECT_EQ(choose("2001:db8::10"), "steel1");
-  EXPECT_EQ(choose("2001:db9::10"), "lo");
-  EXPECT_EQ(choose("192.0.2.10"), "lo");    // connected, but not to a twin
-  EXPECT_EQ(choose("198.51.100.1"), "lo");  // an address is no connected prefix
+  EXPECT_EQ(find("10.0.1.10"), "steel1");
+  EXPECT_EQ(find("10.0.2.10"), "steel0");
+  EXPECT_EQ(find("2001:db8::10"), "steel1");
+  EXPECT_EQ(find("2001:db9::10"), "lo");
+  EXPECT_EQ(find("192.0.2.10"), "lo");    // connected, but not to a twin
+  EXPECT_EQ(find("198.51.100.1"), "lo");  // an address is no connected prefix
 }
 
 class VipKeeperTest : public NamespaceTest {
