@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/handlers.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include "control/request_error.h"
 #include "proto/convert.h"
@@ -121,22 +125,21 @@ bool Handlers::StopAwaitingServices() {
   return true;
 }
 
-void Handlers::Handle(const Request& request, const Send& send) {
-  Response response;
-  response.set_id(request.id());
+Handlers::Answer Handlers::Handle(const Request& request) {
+  const auto response = std::make_shared<Response>();
+  response->set_id(request.id());
   try {
-    if (request.body_case() == Request::kListSessions) return ListSessions(request, send);
-    for (const HandlerTable::Row& row : HandlerTable::kRows) {
-      if (row.body != request.body_case()) continue;
-      (this->*row.handle)(request, response);
-      return send(response);
-    }
-    throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "body", "unknown request");
+    if (request.body_case() == Request::kListSessions) return ListSessions(request);
+    const auto row =
+        std::ranges::find(HandlerTable::kRows, request.body_case(), &HandlerTable::Row::body);
+    if (row == HandlerTable::kRows.end())
+      throw RequestError(v1::Error::CODE_INVALID_ARGUMENT, "body", "unknown request");
+    (this->*row->handle)(request, *response);
   } catch (const RequestError& error) {
-    response.clear_body();
-    *response.mutable_error() = error.ToMessage();
-    send(response);
+    response->clear_body();
+    *response->mutable_error() = error.ToMessage();
   }
+  return [response] { return std::move(*response); };
 }
 
 // --- status and counters -----------------------------------------------------------------------
@@ -323,31 +326,49 @@ void Handlers::Fill(const SessionView& view, uint32_t worker, v1::Session& out) 
   out.set_worker(worker);
 }
 
-void Handlers::ListSessions(const Request& request, const Send& send) {
-  constexpr size_t kSessionsPerResponse = 4096;
-  const SessionSelection selection = SelectionOf(request.list_sessions().filter());
-  uint64_t left = request.list_sessions().limit();
-  if (left == 0) left = UINT64_MAX;
-  for (const worker::Worker& worker : dataplane_.workers) {
-    ListSessionsTask task(dataplane_.snapshots->current(), selection,
-                          std::min<uint64_t>(kSessionsPerResponse, left));
-    while (left > 0 && !task.at_end() && worker.mailbox->Run(task)) {
-      Response response;
-      response.set_id(request.id());
-      response.set_more(true);
-      for (const SessionView& view : task.found()) {
-        if (left-- == 0) break;
-        Fill(view, worker.index, *response.mutable_list_sessions()->add_sessions());
-        if (left == 0) break;
-      }
-      task.found().clear();
-      send(response);
+// A listing between two of its responses.
+struct Handlers::Listing {
+  uint64_t request_id;
+  uint64_t left;  // of its limit
+  SessionSelection selection;
+  size_t worker = 0;  // whose sessions are next
+  std::optional<ListSessionsTask> task;
+};
+
+Handlers::Answer Handlers::ListSessions(const Request& request) {
+  const uint64_t limit = request.list_sessions().limit();
+  const auto listing =
+      std::make_shared<Listing>(Listing{.request_id = request.id(),
+                                        .left = limit == 0 ? UINT64_MAX : limit,
+                                        .selection = SelectionOf(request.list_sessions().filter()),
+                                        .task = std::nullopt});
+  return [this, listing] { return NextSessions(*listing); };
+}
+
+Response Handlers::NextSessions(Listing& listing) const {
+  // Few enough that a change of the configuration need not wait long.
+  constexpr size_t kSessionsPerResponse = 1024;
+  Response response;
+  response.set_id(listing.request_id);
+  v1::ListSessionsResponse& out = *response.mutable_list_sessions();
+  while (out.sessions().empty() && listing.left > 0 && listing.worker < dataplane_.workers.size()) {
+    const worker::Worker& worker = dataplane_.workers[listing.worker];
+    if (!listing.task)
+      listing.task.emplace(listing.selection,
+                           std::min<uint64_t>(kSessionsPerResponse, listing.left));
+    listing.task->Prepare(dataplane_.snapshots->current());
+    const bool has_run = worker.mailbox->Run(*listing.task);
+    for (const SessionView& view : listing.task->found()) {
+      if (listing.left == 0) break;
+      --listing.left;
+      Fill(view, worker.index, *out.add_sessions());
     }
+    if (has_run && !listing.task->at_end()) continue;
+    ++listing.worker;
+    listing.task.reset();
   }
-  Response last;
-  last.set_id(request.id());
-  last.mutable_list_sessions();
-  send(last);
+  response.set_more(listing.left > 0 && listing.worker < dataplane_.workers.size());
+  return response;
 }
 
 namespace {

@@ -27,9 +27,10 @@ class Handlers {
   // Nobody has pushed services in time: adopted sessions go on without. False: they were pushed.
   bool StopAwaitingServices();
 
-  // Answers one request through `send`, called once for each response.
-  using Send = std::function<void(const v1::Response&)>;
-  void Handle(const v1::Request& request, const Send& send);
+  // The answer to one request, response by response: to be called again when the client has taken
+  // the last one and that said `more`. Other requests may be handled in between.
+  using Answer = std::function<v1::Response()>;
+  Answer Handle(const v1::Request& request);
 
   // To be called every SessionSharing::kInterval.
   void DealOutSessions() { sharing_.DealOut(); }
@@ -44,7 +45,10 @@ class Handlers {
   void GetCounters(const v1::Request& request, v1::Response& response);
   void Lookup(const v1::Request& request, v1::Response& response);
   void TakeMissingNeighbours(const v1::Request& request, v1::Response& response);
-  void ListSessions(const v1::Request& request, const Send& send);
+
+  struct Listing;
+  Answer ListSessions(const v1::Request& request);
+  v1::Response NextSessions(Listing& listing) const;
 
   template <typename ApplyRequest>
   void ApplyAndPublish(const ApplyRequest& request, v1::Response& response);

@@ -43,22 +43,29 @@ class Server::Connection : public std::enable_shared_from_this<Connection> {
       case proto::FrameReader::Next::kFrame:
         break;
     }
+    answer_ = handlers_.Handle(request);
+    SendNext();
+  }
+
+  void SendNext() {
+    const v1::Response response = answer_();
     output_.clear();
-    bool fits = true;
-    handlers_.Handle(request, [&](const v1::Response& response) {
-      fits = fits && proto::AppendFrame(response, output_);
-    });
-    if (!fits) return;
-    boost::asio::async_write(socket_, boost::asio::buffer(output_),
-                             [self = shared_from_this()](const error_code& error, size_t) {
-                               if (!error) self->Answer();
-                             });
+    if (!proto::AppendFrame(response, output_)) return;
+    boost::asio::async_write(
+        socket_, boost::asio::buffer(output_),
+        [self = shared_from_this(), more = response.more()](const error_code& error, size_t) {
+          if (error) return;
+          if (more) return self->SendNext();
+          self->answer_ = nullptr;
+          self->Answer();
+        });
   }
 
   stream_protocol::socket socket_;
   Handlers& handlers_;
   std::array<char, 65536> input_;
   proto::FrameReader reader_;
+  Handlers::Answer answer_;
   std::string output_;
 };
 

@@ -9,7 +9,9 @@
 #include <boost/asio/write.hpp>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "proto/frame.h"
 
@@ -32,7 +34,7 @@ class FakePort : public worker::Port {
 // A dataplane of one worker that polls nothing but its mailbox, and a server in front of it.
 class ServerTest : public testing::Test {
  protected:
-  static constexpr core::SessionCapacity kCapacity{.narrow = 64, .wide = 64};
+  static constexpr core::SessionCapacity kCapacity{.narrow = 8192, .wide = 64};
 
   ServerTest() {
     server_ = std::make_unique<Server>(io_, path_, handlers_);
@@ -74,6 +76,32 @@ class ServerTest : public testing::Test {
     v1::Response response = Receive();
     EXPECT_EQ(response.id(), id_);
     return response;
+  }
+
+  // All of an answer that begins with `response`.
+  std::vector<v1::Session> ReceiveSessions(v1::Response response) {
+    std::vector<v1::Session> sessions;
+    for (;; response = Receive()) {
+      const auto& part = response.list_sessions().sessions();
+      sessions.insert(sessions.end(), part.begin(), part.end());
+      if (!response.more()) return sessions;
+    }
+  }
+
+  // By turns with two backends.
+  void OpenSessions(uint16_t count) {
+    const auto endpoint = [](const char* address, int port) {
+      return net::Endpoint{*net::ParseIpAddress(address), net::Be16(static_cast<uint16_t>(port))};
+    };
+    for (uint16_t i = 0; i < count; ++i) {
+      const net::FlowKey client(endpoint("10.0.0.2", 1000 + i), endpoint("10.0.1.1", 80),
+                                net::L4Protocol::kTcp);
+      const net::FlowKey backend(endpoint("10.0.2.100", 2000 + i),
+                                 endpoint(i % 2 ? "10.0.2.1" : "10.0.2.2", 80),
+                                 net::L4Protocol::kTcp);
+      ASSERT_NE(sessions_.Insert({client, backend}, {backend.Reversed(), client.Reversed()}),
+                core::kNoSession);
+    }
   }
 
   static std::string MakeDirectory() {
@@ -124,7 +152,7 @@ TEST_F(ServerTest, TellsItsStatus) {
   EXPECT_EQ(response.get_status().ports(0).kernel_interface(), "steel0");
   EXPECT_EQ(response.get_status().workers(), 1u);
   EXPECT_EQ(response.get_status().generation(), 0u);
-  EXPECT_EQ(response.get_status().session_capacity(), 128u);
+  EXPECT_EQ(response.get_status().session_capacity(), kCapacity.total());
 }
 
 TEST_F(ServerTest, CountersNameEveryVerdict) {
@@ -138,38 +166,50 @@ TEST_F(ServerTest, CountersNameEveryVerdict) {
 }
 
 TEST_F(ServerTest, ListsSessionsAndFilters) {
-  const auto endpoint = [](const char* address, uint16_t port) {
-    return net::Endpoint{*net::ParseIpAddress(address), net::Be16(port)};
-  };
-  for (uint16_t i = 0; i < 20; ++i) {
-    const net::FlowKey client(endpoint("10.0.0.2", static_cast<uint16_t>(1000 + i)),
-                              endpoint("10.0.1.1", 80), net::L4Protocol::kTcp);
-    const net::FlowKey backend(endpoint("10.0.2.100", static_cast<uint16_t>(2000 + i)),
-                               endpoint(i % 2 ? "10.0.2.1" : "10.0.2.2", 80),
-                               net::L4Protocol::kTcp);
-    ASSERT_NE(sessions_.Insert({client, backend}, {backend.Reversed(), client.Reversed()}),
-              core::kNoSession);
-  }
+  OpenSessions(20);
   const auto list = [&](uint64_t limit, const char* backend) {
     v1::Request request;
     request.mutable_list_sessions()->set_limit(limit);
     request.mutable_list_sessions()->mutable_filter()->set_backend_address(backend);
-    v1::Response response = Ask(request);
     int count = 0;
-    for (;; response = Receive()) {
-      count += response.list_sessions().sessions_size();
-      for (const v1::Session& session : response.list_sessions().sessions()) {
-        if (*backend) {
-          EXPECT_EQ(session.backend().address(), backend);
-        }
+    for (const v1::Session& session : ReceiveSessions(Ask(request))) {
+      ++count;
+      if (*backend) {
+        EXPECT_EQ(session.backend().address(), backend);
       }
-      if (!response.more()) return count;
     }
+    return count;
   };
   EXPECT_EQ(list(0, ""), 20);
   EXPECT_EQ(list(7, ""), 7);
   EXPECT_EQ(list(0, "10.0.2.1"), 10);
   EXPECT_EQ(list(0, "10.0.2.9"), 0);
+}
+
+TEST_F(ServerTest, ConfigurationChangesInTheMiddleOfAListing) {
+  constexpr int kSessions = 8000;  // far more than the socket holds
+  OpenSessions(kSessions);
+  v1::Request request;
+  request.mutable_list_sessions();
+  const v1::Response first = Ask(request);
+  EXPECT_TRUE(first.more());
+
+  stream_protocol::socket other(client_io_);
+  other.connect(stream_protocol::endpoint(path_));
+  v1::Request apply;
+  apply.mutable_apply_services()->set_generation(5);
+  apply.mutable_apply_services()->set_replace(true);
+  std::string frame;
+  ASSERT_TRUE(proto::AppendFrame(apply, frame));
+  boost::asio::write(other, boost::asio::buffer(frame));
+  std::array<char, 4> length;
+  boost::asio::read(other, boost::asio::buffer(length));
+  EXPECT_EQ(publisher_.current().generation, 5u);
+
+  std::set<uint32_t> client_ports;
+  for (const v1::Session& session : ReceiveSessions(first))
+    EXPECT_TRUE(client_ports.insert(session.client().port()).second);
+  EXPECT_EQ(client_ports.size(), kSessions);
 }
 
 TEST_F(ServerTest, RefusesWhatItCannotDo) {

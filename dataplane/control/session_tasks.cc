@@ -34,10 +34,13 @@ bool SessionSelection::Accepts(const SessionView& session) const {
           (net::IsIcmp(*protocol) && net::IsIcmp(client_flow.protocol)));
 }
 
-ListSessionsTask::ListSessionsTask(const core::Snapshot& snapshot,
-                                   const SessionSelection& selection, size_t capacity)
-    : snapshot_(snapshot), selection_(selection) {
-  found_.reserve(capacity);
+// Written once here, so that the worker has no page to wait for.
+ListSessionsTask::ListSessionsTask(const SessionSelection& selection, size_t capacity)
+    : selection_(selection), found_(capacity) {}
+
+void ListSessionsTask::Prepare(const core::Snapshot& snapshot) {
+  snapshot_ = &snapshot;
+  found_.clear();
 }
 
 bool ListSessionsTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
@@ -54,7 +57,7 @@ bool ListSessionsTask::Step(core::Pipeline& pipeline, uint64_t now_ns) {
       ++next_;
       continue;
     }
-    const SessionView view = View(pipeline, snapshot_, next_, now_ns);
+    const SessionView view = View(pipeline, *snapshot_, next_, now_ns);
     ++next_;
     if (!selection_.Accepts(view)) continue;
     found_.push_back(view);

@@ -33,22 +33,23 @@ struct SessionSelection {
   bool Accepts(const SessionView& session) const;
 };
 
-// Collects matching sessions until `capacity` of them are found or the table's end is reached. Run
-// again to go on from there.
+// Collects matching sessions until `capacity` of them are found or the table's end is reached.
 class ListSessionsTask : public worker::Task {
  public:
-  ListSessionsTask(const core::Snapshot& snapshot, const SessionSelection& selection,
-                   size_t capacity);
+  // `selection` outlives it.
+  ListSessionsTask(const SessionSelection& selection, size_t capacity);
 
+  // Before each run: the next one goes on from where the last one stopped.
+  void Prepare(const core::Snapshot& snapshot);
   bool Step(core::Pipeline& pipeline, uint64_t now_ns) override;
 
-  std::vector<SessionView>& found() { return found_; }
+  const std::vector<SessionView>& found() const { return found_; }
   bool at_end() const { return at_end_; }
 
  private:
   static constexpr uint32_t kSessionsPerStep = 64;
 
-  const core::Snapshot& snapshot_;
+  const core::Snapshot* snapshot_ = nullptr;
   const SessionSelection& selection_;
   std::vector<SessionView> found_;
   core::SessionId next_ = 0;
