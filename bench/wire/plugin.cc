@@ -50,6 +50,7 @@ struct Wire {
   core::Counter ticks;             // of the processor's clock spent in here
   core::Counter missing_buffers;   // packets that there was none for
   std::atomic<uint64_t> lost{0};   // of the data, when the clients' port was last polled
+  std::atomic<bool> ended{false};  // that port was polled after the end
   PollingThread poller;
   Moment set_up;  // when every flow was; not before phase kData
 };
@@ -115,14 +116,15 @@ void EndSetUp(Wire& wire) {
   wire.phase.store(Phase::kData);
 }
 
-// Of what was sent. The program passes on all that it received before it polls the clients' port
-// again, so that nothing is under way then.
-void CountLost(Wire& wire) {
+// At a poll of the clients' port nothing is under way: the program passes on all that it has
+// received before it polls again.
+void TakeStock(Wire& wire) {
   const SideCounters& clients = wire.clients->counters();
   const SideCounters& backends = wire.backends->counters();
   wire.lost.store(clients.sent.value() + backends.sent.value() - clients.received.value() -
                       backends.received.value(),
                   std::memory_order_relaxed);
+  if (wire.phase.load(std::memory_order_relaxed) == Phase::kDone) wire.ended.store(true);
 }
 
 uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t, uint16_t room,
@@ -133,7 +135,7 @@ uint16_t ReceiveOfClients(uint16_t port, uint16_t, rte_mbuf** packets, uint16_t,
   if (!wire.poller.is_known()) [[unlikely]]
     wire.poller.NoteSelf();
   wire.gaps->Poll(rte_rdtsc());
-  CountLost(wire);
+  TakeStock(wire);
   EndSetUp(wire);
   return Receive(wire, *wire.clients, *wire.backends, port, packets, room);
 }
@@ -211,7 +213,7 @@ class Conductor {
     while (true) {
       Step();
       if (!wire_.config.learnt.empty()) TellLearnt();
-      // Before it tells of the end, what was on its way has come back.
+      // What is on its way outside of the program, too, comes back before the end is told.
       std::this_thread::sleep_for(kPeriod);
       Report();
     }
@@ -296,7 +298,8 @@ class Conductor {
   }
 
   void Report() const {
-    const Phase phase = wire_.phase.load();
+    Phase phase = wire_.phase.load();
+    if (phase == Phase::kDone && !wire_.ended.load()) phase = Phase::kData;
     const bool is_set_up = wire_.config.set_up && phase >= Phase::kData;
     const Moment set_up = is_set_up ? wire_.set_up : started_;
     std::ostringstream text;

@@ -21,7 +21,7 @@ from topology.wire import Traffic, WiredBox, WiredTestpmd, faults
 
 FLOWS = 2000
 PACKETS = 100_000  # each way
-STOPPED_S = 0.2
+STOPPED_S = 0.4
 SESSIONS = 8192
 EACH_FAMILY = pytest.mark.parametrize("family", (4, 6))
 EACH_PROTOCOL = pytest.mark.parametrize("protocol", ("tcp", "udp"))
@@ -109,9 +109,9 @@ def test_a_stop_is_a_gap_by_the_clock_alone():
             figures = testpmd.read_now()
             by_clock, by_processor = (gaps_of(figures, clock)
                                       for clock in ("clock_ns", "processor_ns"))
-            assert longest(by_clock) >= STOPPED_S * 1e9
-            assert 0 < longest(by_processor) < STOPPED_S / 2 * 1e9
-            assert quantile(by_clock, 0.9) < STOPPED_S * 1e9
+            half_ns = STOPPED_S / 2 * 1e9  # a busy machine stops it late
+            assert longest(by_clock) > half_ns > longest(by_processor) > 0
+            assert quantile(by_clock, 0.9) < half_ns
 
 
 def test_changes():
