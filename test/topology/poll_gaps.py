@@ -21,7 +21,8 @@ def gaps_between(first, last, clock):
 
 
 def longest(gaps):
-    return max(gaps)
+    """0 where no poll has ended."""
+    return max(gaps, default=0)
 
 
 def quantile(gaps, share):
