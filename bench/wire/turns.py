@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "test"))
 # pylint: disable=wrong-import-position
 from topology import sweep
 from topology.shell import run, wait_until
+from topology.wire import PACKET_MEMORY_MIB, SIDES
 
 MODES = ("io", "macswap", "5tswap", "csum")  # of testpmd
 SETTLE_S = 0.1
@@ -26,6 +27,8 @@ LEAST_SHARE = 0.25
 FIGURES_INTERVAL_S = 0.001
 FIGURES_TIMEOUT_S = 30
 PAGE_MIB = 2
+BYTES_A_SESSION = 192 + 320  # of either family; there is room for as many of both
+SPARE_MIB = 256
 MEMINFO = pathlib.Path("/proc/meminfo")
 POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
@@ -77,6 +80,11 @@ def cores():
     """The main thread's and the one that polls."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
+
+
+def box_mib(sessions):
+    """Memory of our dataplane on ports that keep no packets."""
+    return PACKET_MEMORY_MIB + sessions * BYTES_A_SESSION * 3 // 2 // 2**20 + SPARE_MIB
 
 
 def huge_pages(stack, mib):
@@ -147,6 +155,23 @@ def require_packets(count, name):
     """A turn without any has no figures."""
     if count == 0:
         sys.exit(f"{sys.argv[0]}: nothing came through {name} in a whole turn")
+
+
+def costs_between(first, last):
+    """From one reading of the generator to the next."""
+    packets = sum(last[side]["received"] - first[side]["received"] for side in SIDES)
+    return costs({key: last[key] - first[key] for key in ("time_ns", "cpu_ns", "generator_ns")},
+                 packets)
+
+
+def costs(spent, count):
+    """Millions a second, and the nanoseconds of processor time of each one and of the generator in
+    that. The generator's share is measured by the clock, which goes on while another process has
+    the core."""
+    cpu_ns = spent["cpu_ns"] / count
+    generator_ns = cpu_ns * spent["generator_ns"] / spent["time_ns"]
+    return {"mpps": 1e3 * count / spent["time_ns"], "ns": cpu_ns, "generator_ns": generator_ns,
+            "net_ns": cpu_ns - generator_ns}
 
 
 class Result:
