@@ -4,6 +4,7 @@
   unit      GoogleTest beside the sources; neither root nor network
   packet    GoogleTest in test/packet: packet in, packet out; neither root nor network
   budget    pytest in test/budget: instructions and cache misses a packet, counted; no root
+  bench     pytest in test/bench: the benchmarks' report, of figures that are made up; no root
   scenario  pytest in test/scenario: the real programs in network namespaces; needs root
 
 The last line printed is "N passed, N failed", and ", N skipped" if there are any. Exit status 0
@@ -61,7 +62,7 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="test/run", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", metavar="unit|packet|budget|scenario",
+    parser.add_argument("suites", nargs="*", metavar="unit|packet|budget|bench|scenario",
                         help="what to run (default: all)")
     parser.add_argument("--filter", metavar="X", help="only tests whose name contains X")
     options = parser.parse_args()
@@ -113,6 +114,10 @@ def broken_programs(json_log):
 
 def run_budget(name_filter):
     return run_pytest("budget", name_filter)
+
+
+def run_bench(name_filter):
+    return run_pytest("bench", name_filter)
 
 
 def run_scenario(name_filter):
@@ -175,7 +180,7 @@ def summary(cases):
 
 
 SUITES = {"unit": run_unit, "packet": run_packet, "budget": run_budget,
-          "scenario": run_scenario}
+          "bench": run_bench, "scenario": run_scenario}
 
 if __name__ == "__main__":
     sys.exit(main())
