@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 DOTS_PER_INCH = 120
-PANEL_INCHES = (5.2, 4.0)
+PANEL_INCHES = (5.2, 4.8)
 MODES = ("full_nat", "dnat", "tunnel", "direct")
 PERCENTILES = (50, 90, 99, 99.9)
 OURS = {"color": "black", "linestyle": "-", "marker": "o", "linewidth": 2.2}
@@ -61,7 +61,8 @@ def finish(axes, title, across, up):
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(with_unit_prefix))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(fontsize="small")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=2, fontsize="small",
+                handlelength=3.5)
 
 
 def with_unit_prefix(value, _position=None):
@@ -95,8 +96,9 @@ def throughput(rows, across, label, scale):
     if not rows:
         return None
     figure, (rate, cost) = panels(2)
+    rate.set_yscale("log")
     for axes, figure_of, title, unit in (
-            (rate, lambda row: 1e3 / row["net_ns"], "Throughput", "Mpps a core"),
+            (rate, lambda row: 1e3 / row["net_ns"], "Throughput", "Mpps a core (logarithmic)"),
             (cost, lambda row: row["net_ns"], "Cost", "ns a packet")):
         lines_of_programs(axes, rows, across, figure_of)
         scale(axes, {row[across] for row in rows})

@@ -14,6 +14,7 @@ FULL_NAT_1K, FULL_NAT_1M, FULL_NAT_10M = (
     "the same with 10,000,000 sessions, by that with 1,000,000")
 FLOOR = "whole dataplane, generator port, 1,000,000 flows, full NAT"
 BESIDE_5TSWAP = "the same, 1,000,000 flows, full NAT, beside testpmd 5tswap"
+LOST = "the same: packets lost"
 AF_XDP = "af_xdp on veth, iperf3's TCP (the worst of 1 and 8 streams, both directions)"
 DIRECTIONS = ("1 stream to backend", "1 stream to client", "8 streams to backend",
               "8 streams to client")
@@ -114,6 +115,18 @@ def test_lost_packets_meet_no_bar(measured):
     into = write(measured)
     assert judgements(into)[FLOOR] == "not measured"
     assert "lost from clients: 32" in (into / "README.md").read_text()
+
+
+def test_changes_among_all_the_services(measured):
+    def said_of(services, lost):
+        put(measured, "changes_10000_services", [
+            {"change": change, "services": services, "live_ms": 9.0, "changed_lost": lost, "faults": 0}
+            for change in ("weight changed", "weight changed back", "whole, added")])
+        return judgements(write(measured))
+
+    assert said_of(10_000, lost=0)[LOST] == "met"
+    assert said_of(10_000, lost=1)[LOST] == "**missed**"
+    assert said_of(100, lost=0)[LOST] == "not measured"
 
 
 def test_half_a_file_is_not_measured(measured):
