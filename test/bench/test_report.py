@@ -21,7 +21,7 @@ DIRECTIONS = ("1 stream to backend", "1 stream to client", "8 streams to backend
 
 
 def report(*words):
-    return subprocess.run([REPORT, *words], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([REPORT, *words], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(name="measured")
