@@ -136,6 +136,7 @@ inline std::shared_ptr<const Service> MakeService(const Load& load, ServiceSlot 
 }
 
 inline Snapshot MakeSnapshot(const Load& load) {
+  if (load.services > kMaxServices || load.services * load.backends > kMaxBackends) std::abort();
   Snapshot snapshot;
   snapshot.ports = {{kMac, 1500}};
   NetworkDescription description;

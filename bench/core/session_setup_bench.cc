@@ -21,7 +21,10 @@ constexpr uint64_t kMs = 1'000'000;  // nanoseconds
 class Worker {
  public:
   Worker(net::Family family, uint32_t services)
-      : load_{.family = family, .sessions = kLiveSessions + 2 * kPackets, .services = services},
+      : load_{.family = family,
+              .sessions = kLiveSessions + 2 * kPackets,
+              .services = services,
+              .backends = 10},
         snapshot_(MakeSnapshot(load_)),
         memory_(SessionTable::RequiredBytes(load_.capacity())),
         table_(memory_.span(), load_.capacity(), HashSecret()),
