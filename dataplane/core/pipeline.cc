@@ -172,9 +172,7 @@ inline bool Pipeline::IsPlain(const PacketContext& context, const Burst& burst, 
     TranslatePlain(RecordOf<NarrowFlow>(state), DirectionOf(flow), parsed, packet);
   else
     TranslatePlain(RecordOf<WideFlow>(state), DirectionOf(flow), parsed, packet);
-  SetLinkLayer(next_hop, packet);
-  burst.out_port[i] = next_hop.port;
-  return Verdict::kForwarded;
+  return Leave(next_hop, packet, burst, i);
 }
 
 Verdict Pipeline::ForwardOneWay(const PacketContext& context, const NextHop& next_hop, Burst& burst,
@@ -195,11 +193,12 @@ Verdict Pipeline::ForwardOneWay(const PacketContext& context, const NextHop& nex
   TrimPadding(parsed, packet);
   Count(context, flow, state, packet.length);
   if (resizes) mode.Rewrite(context, flow, next_hop, parsed, packet);
-  return Leave(next_hop, burst, i);
+  return Leave(next_hop, packet, burst, i);
 }
 
-inline Verdict Pipeline::Leave(const NextHop& next_hop, Burst& burst, uint32_t i) {
-  SetLinkLayer(next_hop, burst.packet[i]);
+inline Verdict Pipeline::Leave(const NextHop& next_hop, const net::Packet& packet, Burst& burst,
+                               uint32_t i) {
+  SetLinkLayer(next_hop, packet);
   burst.out_port[i] = next_hop.port;
   return Verdict::kForwarded;
 }
@@ -334,7 +333,7 @@ Verdict Pipeline::ForwardFlow(const PacketContext& context, Burst& burst, uint32
   mode.Rewrite(context, flow, next_hop, parsed, packet);
   if (state.next_hop == kTurnsRound) [[unlikely]]
     return TurnRound(context, flow, burst, i);
-  return Leave(next_hop, burst, i);
+  return Leave(next_hop, packet, burst, i);
 }
 
 // To be told, the sender must have forbidden fragments, as every one does in IPv6.

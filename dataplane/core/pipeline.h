@@ -84,7 +84,8 @@ class Pipeline {
                                  Burst& burst, uint32_t i);
   net::Verdict ForwardOneWay(const PacketContext& context, const NextHop& next_hop, Burst& burst,
                              uint32_t i);
-  static net::Verdict Leave(const NextHop& next_hop, Burst& burst, uint32_t i);
+  static net::Verdict Leave(const NextHop& next_hop, const net::Packet& packet, Burst& burst,
+                            uint32_t i);
   net::Verdict FinishPacket(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict FinishFlow(const PacketContext& context, Burst& burst, uint32_t i);
   net::Verdict OpenAndForward(const PacketContext& context, Burst& burst, uint32_t i);

@@ -42,7 +42,7 @@ inline bool TakeNewSessionToken(const Service& service, uint64_t& bucket, uint64
                                std::max(kBurstNs, service.new_session_interval_ns), now_ns);
 }
 
-inline void SetLinkLayer(const NextHop& next_hop, net::Packet& packet) {
+inline void SetLinkLayer(const NextHop& next_hop, const net::Packet& packet) {
   constexpr size_t kAt = offsetof(NextHop, destination);
   static_assert(offsetof(NextHop, source) == kAt + sizeof(net::MacAddress) &&
                 offsetof(net::EthernetHeader, source) == sizeof(net::MacAddress));
